@@ -1,0 +1,116 @@
+package cpu
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// pool owns the worker goroutines of a backend. They sleep on a channel between
+// operations; the goroutine that calls run works too, so an operation always
+// gets on even when other calls keep the workers busy.
+type pool struct {
+	workers int
+	jobs    chan *job
+	ended   sync.WaitGroup
+
+	scratch sync.Pool // *workspace
+}
+
+func newPool(workers int) *pool {
+	p := &pool{workers: workers, jobs: make(chan *job, workers)}
+	p.scratch.New = func() any { return new(workspace) }
+	for range workers - 1 {
+		p.ended.Add(1)
+		go func() {
+			defer p.ended.Done()
+			for j := range p.jobs {
+				if j.enter() {
+					j.work(p)
+					j.leave()
+				}
+			}
+		}()
+	}
+	return p
+}
+
+// stop ends the workers. No run may be in progress.
+func (p *pool) stop() {
+	close(p.jobs)
+	p.ended.Wait()
+}
+
+// job is one call of run.
+type job struct {
+	ctx      context.Context //nolint:containedctx // the job is the call; it does not outlive it
+	n        int
+	tile     func(ws *workspace, i int)
+	next     atomic.Int64
+	progress func(done, total int)
+
+	mu     sync.Mutex
+	done   int
+	inside sync.WaitGroup
+	over   bool
+}
+
+// run calls tile for 0 <= i < n, each once, on at most p.workers goroutines at
+// a time, and returns when all calls have returned. If ctx ends first, each
+// goroutine finishes the tile it is at and run returns the context's error.
+// progress, if not nil, is called after each tile, one call at a time.
+func (p *pool) run(ctx context.Context, n int, progress func(done, total int), tile func(ws *workspace, i int)) error {
+	if n == 0 {
+		return ctx.Err()
+	}
+	j := &job{ctx: ctx, n: n, tile: tile, progress: progress}
+	for range min(p.workers, n) - 1 {
+		select {
+		case p.jobs <- j:
+			continue
+		default: // every worker has a job waiting already
+		}
+		break
+	}
+	j.work(p)
+	j.mu.Lock()
+	j.over = true // a worker that takes the job only now must not touch the caller's memory
+	j.mu.Unlock()
+	j.inside.Wait()
+	if j.done < n {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// enter registers a worker unless the call is over.
+func (j *job) enter() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.over {
+		return false
+	}
+	j.inside.Add(1)
+	return true
+}
+
+func (j *job) leave() { j.inside.Done() }
+
+// work computes tiles until none is left or the context ends.
+func (j *job) work(p *pool) {
+	ws := p.scratch.Get().(*workspace) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	defer p.scratch.Put(ws)
+	for j.ctx.Err() == nil {
+		i := int(j.next.Add(1)) - 1
+		if i >= j.n {
+			return
+		}
+		j.tile(ws, i)
+		j.mu.Lock()
+		j.done++
+		if j.progress != nil {
+			j.progress(j.done, j.n)
+		}
+		j.mu.Unlock()
+	}
+}

@@ -1,0 +1,108 @@
+package kerneltest
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"hash/fnv"
+	"math"
+	"testing"
+
+	"github.com/cambium-kernels/cambium/kernels"
+)
+
+// goldenBlocks pin the suite's reference to ggml's own formats. Bytes are random
+// (numpy 2.4.6, default_rng(20)) with binary16 scales drawn from 0.05·N(0, 1);
+// values are gguf.quants.dequantize of the Python package gguf 0.19.0, in
+// float32. sum is the 64-bit FNV-1a hash of all values of the block as
+// little-endian float32; some of them are spelt out.
+var goldenBlocks = []struct {
+	q     kernels.QuantType
+	sum   uint64
+	block string
+	some  map[int]float32
+}{
+	{
+		kernels.Q8_0, 0x0592717c6754292c,
+		"44a66ae4eb0eb3479ecafa42f5b50d7671321ee59205291f9fdad03f33a9c9857d80",
+		map[int]float32{0: -2.5943603515625, 1: 0.685302734375, 15: -1.2237548828125, 16: -0.7342529296875, 17: 0.66082763671875, 31: 3.1328125},
+	},
+	{
+		kernels.Q4_0, 0x6815703e725fc53f,
+		"64aabf684849d0084ce1551935199ba9eb64",
+		map[int]float32{0: -0.3494873046875, 1: 0, 15: 0.19970703125, 16: -0.1497802734375, 17: 0.099853515625, 31: 0.099853515625},
+	},
+	{
+		kernels.Q4_1, 0x2806e87fe236000a,
+		"19a8f6aa363fdd72075bf98c98a0e2a31c9e8d67",
+		map[int]float32{0: -0.2464599609375, 1: -0.534576416015625, 15: -0.278472900390625, 16: -0.150421142578125, 17: -0.150421142578125, 31: -0.2464599609375},
+	},
+	{
+		kernels.Q5_0, 0x75f9543a49996b4c,
+		"8e133e45f5536c367c3f760da91ba89da4b0b6ce4c46",
+		map[int]float32{0: -0.003688812255859375, 1: 0.0055332183837890625, 15: -0.009222030639648438, 16: 0.0055332183837890625, 17: -0.011988639831542969, 31: -0.011066436767578125},
+	},
+	{
+		kernels.Q5_1, 0x4dfcda84fccbd0ba,
+		"e02bc9ab16a9cec4cc817e54033fc4a56f65ce16b42b5138",
+		map[int]float32{0: 0.677459716796875, 1: 0.985076904296875, 15: 1.415740966796875, 16: 0.677459716796875, 17: 1.415740966796875, 31: 1.108123779296875},
+	},
+	{
+		kernels.Q2_K, 0xc0d5d98ce3433262,
+		"595ecb770d463feffde05122feea4471324bd3b3f4efa0262090eb9cb243b9683030a977b47bfa873686104c03fea2b390dc1bebeac9fd22d64d5c15" +
+			"791fd242b6340f25333917664a03ea60daa4f73ba5af2328",
+		map[int]float32{0: -2.311614990234375, 15: -0.161590576171875, 16: -0.161590576171875, 33: -3.015625, 64: -4.65838623046875, 127: -4.03582763671875, 128: -0.484771728515625, 191: -0.54241943359375, 200: -2.157012939453125, 255: -0.226226806640625},
+	},
+	{
+		kernels.Q3_K, 0xb3a5a4c08262d9b9,
+		"e826701acd6a32b4d8c65ca9a4651dc6a5fbb0362f49dc2c10b7e602186e0ebff1d9bb645e0ffd3e912676aac5743789b8704c80d43d9e385e7aa123" +
+			"35adeacffe87e455dff89e1b2ed756e67e634b6e77f10c7770603ba221e7aa77ee528ab2651acfe31e1b6a18bdf9d45898a8",
+		map[int]float32{0: -1.184326171875, 15: -1.184326171875, 16: 0.0, 33: 1.22021484375, 64: 1.07666015625, 127: -0.861328125, 128: 1.5791015625, 191: 0.0, 200: -0.07177734375, 255: 1.07666015625},
+	},
+	{
+		kernels.Q4_K, 0xbe7a69a245e77d55,
+		"2ca8a1a95e814672d9c2adc6ceeccc4d0a52d2047ed1360a4140713246ba993e22ae0dfa9d5bb653a0c920edee633e93dbdce70a09ffce11453d81ca" +
+			"367448eef2597545c112e632ad48c88fea268787cbd6ff6fba09335b4098472ff097005cfed4cf8183a740e99450799b22f4a4e3f3214bfd265c439c" +
+			"f5ce9584ecc79d4712b2e4bb0ad2a027ff771a60c0f62077",
+		map[int]float32{0: -8.678436279296875, 15: -12.589569091796875, 16: -0.856170654296875, 33: -0.07501220703125, 64: -0.172210693359375, 127: -12.77325439453125, 128: -8.1170654296875, 191: -17.35064697265625, 200: -2.6280517578125, 255: -4.32958984375},
+	},
+	{
+		kernels.Q5_K, 0x99885474a475475c,
+		"6e2b9e2f444814122a80636d83e74b044c18793f14ff10889d6e4da5a14577646785a16152d812ffbabb36bf17f9e05fec81bfe4ae125988085423f6" +
+			"b3bec0638203bac010a30fc615bd0683f29da660f7abb013ca76d0411a5379df6daf01755d90f8ffec8da9cd3fda3f20049aa3857327985b6035c4ad" +
+			"dbab0055a422279af7c31e4f62b13e3c961f3e1102de4e7b67db40a0d3ea9563e25ed8e1bc5804ccf2859ea20015de4463180e62539d29d0",
+		map[int]float32{0: -2.212646484375, 15: -4.30224609375, 16: -0.819580078125, 33: 3.71484375, 64: 22.5347900390625, 127: 19.7193603515625, 128: 2.35638427734375, 191: 3.87030029296875, 200: -1.1033935546875, 255: 1.114013671875},
+	},
+	{
+		kernels.Q6_K, 0xcc0810e8a37c65fe,
+		"1e4a5238b9326deb8378cedf9120bdde17fea328b19d568ac3bb0e4be1d84bd3e2cf29ee5747f1ddb33ee5734315fac45ceac0320b7dfa95f13ab536" +
+			"3d38ebbc7dc5890c585e1d0e1d70a1e2c31cc55313c79ba8231a7f85e0ed340e7283a21f0c98f595e2f523351745218ace67312e6ab9d2a0afe56e3d" +
+			"9d10169b41280e5fb7e1e4d10bd6264a48c6304e95d3feec63f5560bebac55066771d4c87cf6c390f4f7aa62a832e7a17e185c647120adb05a95067a" +
+			"92b73f51ab9d885e9088a0fcd234d2e71d7bfd9915f8a857eef510b4b29c",
+		map[int]float32{0: 6.327667236328125, 15: -3.796600341796875, 16: -5.483978271484375, 33: -3.5856781005859375, 64: -2.2605361938476562, 127: 5.195106506347656, 128: 1.8295211791992188, 191: -12.366462707519531, 200: 1.4030914306640625, 255: 7.318084716796875},
+	},
+}
+
+func TestGoldenBlocks(t *testing.T) {
+	if len(goldenBlocks) != len(kernels.QuantTypes()) {
+		t.Errorf("%d golden blocks for %d formats", len(goldenBlocks), len(kernels.QuantTypes()))
+	}
+	for _, g := range goldenBlocks {
+		block, err := hex.DecodeString(g.block)
+		if err != nil || len(block) != g.q.BlockBytes() {
+			t.Fatalf("%s: %d bytes, want %d: %v", g.q, len(block), g.q.BlockBytes(), err)
+		}
+		h := fnv.New64a()
+		for e := range g.q.BlockSize() {
+			v := float32(blockValue(g.q, block, e))
+			if w, ok := g.some[e]; ok && v != w {
+				t.Errorf("%s: value %d is %v, want %v", g.q, e, v, w)
+			}
+			var b [4]byte
+			binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
+			h.Write(b[:])
+		}
+		if h.Sum64() != g.sum {
+			t.Errorf("%s: the values hash to %#x, want %#x", g.q, h.Sum64(), g.sum)
+		}
+	}
+}
