@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector needs more address space than the limit leaves.
+
 package main
 
 import (

@@ -49,7 +49,7 @@ func newBench(t *testing.T, s *suite) *bench {
 	k.narrow.Stride = 3
 	k.minus.Rows = -1
 	k.odd.DType = 9
-	stray, err := kernels.Foreign(kernels.Device{Kind: kernels.CUDA, Index: 63}, 1<<40, f, 6, 4, 4, nil)
+	stray, err := kernels.Foreign(kernels.Device{Kind: kernels.CUDA, Index: 63}, 1<<20, f, 6, 4, 4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
