@@ -180,7 +180,9 @@ type Backend interface {
 
 // LayerOps is the part of the contract that a transformer's forward pass needs
 // besides Matmul. Every backend implements it, so that states stay on the
-// device from the embedding to the scores. Rows are tokens.
+// device from the embedding to the scores. Rows are tokens. dst may be of any
+// type: the result is formed in the compute type and rounded once; an old dst
+// that is read counts as a source.
 type LayerOps interface {
 	// Norm computes dst = alpha · norm(x) + beta · dst, row by row:
 	//

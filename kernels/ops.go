@@ -212,8 +212,8 @@ type AttentionParams struct {
 	// Queries holds the row at which each sequence starts and, last, the number
 	// of rows: 0, 128, 200 are sequences of 128 and 72 queries. nil: one sequence.
 	Queries []int32
-	// Keys is the same for k and v; nil means Queries. In a causal sequence of nq
-	// queries and nk >= nq keys, query i stands at key position i + nk − nq.
+	// Keys is the same for k and v; nil means Queries. In a sequence of nq queries
+	// and nk keys, query i stands at key position i + nk − nq; if Causal, nk >= nq.
 	Keys    []int32
 	Scale   float64 // on q·k; 0 means HeadDim^(−1/2)
 	SoftCap float64 // c > 0: scores become c·tanh(score/c)
@@ -226,7 +226,7 @@ type AttentionParams struct {
 // Activation names an element-wise function.
 type Activation uint8
 
-// The activations.
+// The activations. At −Inf all but Identity give their limit, 0, or NaN.
 const (
 	Identity Activation = iota // x
 	ReLU                       // max(x, 0); NaN stays NaN
