@@ -101,7 +101,7 @@ func (c *checkCase) label(list, i int) string {
 	return c.names[list]
 }
 
-// wantCheck compares the whole message.
+// want compares the whole message.
 func (c *checkCase) want(t *testing.T, what string, err, want error, says string) {
 	t.Helper()
 	if want == nil {
@@ -207,7 +207,7 @@ func remove(list int) func(*arguments) {
 // of item i.
 func replace(list, i int, dt DType, rows, cols int) func(*arguments) {
 	return func(a *arguments) {
-		m := maker{dev: a.lists[list][i].Device, next: 1 << 24}
+		m := maker{dev: a.lists[list][i].Device, next: 1<<24 + uintptr(list)<<20 + uintptr(i)<<17}
 		a.lists[list][i] = m.mat(dt, rows, cols)
 	}
 }
@@ -222,7 +222,17 @@ func alias(list, i, from, j int) func(*arguments) {
 	}
 }
 
-// empty returns an edit that empties all lists.
+// retype returns an edit that makes item 0 of a list the memory of item 0 of
+// another with the other 16-bit type: in place, but for the type.
+func retype(list, from int) func(*arguments) {
+	return func(a *arguments) {
+		m := a.lists[from][0]
+		m.DType = BFloat16
+		a.lists[list][0] = m
+	}
+}
+
+// empty is an edit that empties all lists.
 func empty(a *arguments) {
 	for i := range a.lists {
 		a.lists[i] = nil

@@ -90,6 +90,20 @@ func (s *suite) judge(t testing.TB, what string, op kernels.Op, p kernels.Proble
 	return &judge{t: t, s: s, what: what, bounds: b, slack: 1}
 }
 
+// subnormalStep is half the distance between subnormal numbers of the type.
+func subnormalStep(dt kernels.DType) float64 {
+	switch dt {
+	case kernels.Float64:
+		return 0
+	case kernels.Float16:
+		return 0x1p-25
+	case kernels.BFloat16:
+		return 0x1p-134
+	default:
+		return 0x1p-150
+	}
+}
+
 // check compares one value; index is printed as given.
 func (j *judge) check(got float64, r reference, index ...int) {
 	j.t.Helper()
