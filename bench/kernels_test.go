@@ -110,7 +110,7 @@ func BenchmarkMatmul(b *testing.B) {
 	for _, s := range shapes {
 		flops := 2 * float64(s.n) * float64(s.n) * float64(s.d)
 		for _, form := range []kernels.Form{kernels.NT, kernels.TN, kernels.NN} {
-			b.Run(form.String(), func(b *testing.B) {
+			b.Run(form.String()+"/"+s.String(), func(b *testing.B) {
 				ar, ac, br, bc := s.n, s.d, s.n, s.d
 				ta, tb := blas.NoTrans, blas.Trans
 				switch form {

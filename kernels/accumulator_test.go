@@ -19,6 +19,16 @@ func exactSum(values []float64) float64 {
 	return f + 0 // −0 has one representation here: +0
 }
 
+// exactOf evaluates the chunks of a sum that is a number.
+func exactOf(a *Accumulator) float64 {
+	sum, unit := new(big.Int), new(big.Int)
+	for k, c := range a.chunks {
+		sum.Add(sum, unit.Lsh(unit.SetInt64(c), uint(32*k)))
+	}
+	f, _ := new(big.Rat).SetFrac(sum, new(big.Int).Lsh(big.NewInt(1), 1075)).Float64()
+	return f
+}
+
 func accumulate(values []float64) *Accumulator {
 	a := new(Accumulator)
 	for _, v := range values {
@@ -47,7 +57,7 @@ func wild(r *rand.Rand) float64 {
 }
 
 func TestAccumulatorSums(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
+	r := seeded(t, 4)
 	fixed := [][]float64{
 		{}, {0}, {math.Copysign(0, -1)}, {1, 0x1p-53}, {1, 0x1p-53, 0x1p-1074}, {1 + 0x1p-52, 0x1p-53}, {1, -1, 0x1p-1074},
 		{-1, -0x1p-53, -0x1p-1074}, {0x1p-1074, 0x1p-1074, -0x1p-1073}, {math.MaxFloat64, math.MaxFloat64}, {-math.MaxFloat64, -math.MaxFloat64, -1},
@@ -100,7 +110,7 @@ func TestAccumulatorSpecials(t *testing.T) {
 
 // A thousand orders, groupings and detours over bytes of one set of values.
 func TestAccumulatorOrder(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
+	r := seeded(t, 5)
 	values := make([]float64, 300)
 	for i := range values {
 		values[i] = wild(r)
@@ -143,13 +153,112 @@ func TestAccumulatorCarries(t *testing.T) {
 			t.Errorf("%v added %d times and taken away once less: %v", v, n, got)
 		}
 	}
-	a := accumulate([]float64{math.MaxFloat64})
-	for range 200 { // doubling leaves the capacity: never a wrong number
-		twice := *a
-		a.Merge(&twice)
+}
+
+// The largest change of a chunk, up to the last addition before the carry: the
+// chunks are checked one by one, and the carry must leave the sum as it was.
+func TestAccumulatorFillsChunks(t *testing.T) {
+	worst := math.Ldexp(1-0x1p-53, 32*20+31-1022) // exponent field 32·20 + 31: the longest shift
+	for _, v := range []float64{worst, -worst} {
+		var a Accumulator
+		for range addsPerCarry - 1 {
+			a.Add(v)
+		}
+		if a.adds != addsPerCarry-1 || a.chunks[21] == 0 || (a.chunks[21] > 0) != (v > 0) {
+			t.Fatalf("after %d additions: %d pending, chunk 21 is %d", addsPerCarry-1, a.adds, a.chunks[21])
+		}
+		a.Add(v)
+		if a.adds != 0 {
+			t.Errorf("%d additions pending after %d", a.adds, addsPerCarry)
+		}
+		for k, c := range a.chunks[:chunkCount-1] {
+			if c < 0 || c > chunkMask {
+				t.Errorf("chunk %d is %d after the carry", k, c)
+			}
+		}
+		if got, want := a.Sum(), v*addsPerCarry; math.Abs(got-want) > math.Abs(want)*0x1p-53 {
+			t.Errorf("sum %v, want %v", got, want)
+		}
+		for range 100_000 {
+			a.Add(v)
+		}
+		for range 100_000 + addsPerCarry {
+			a.Add(-v)
+		}
+		if !bytes.Equal(encode(t, &a), make([]byte, accumulatorBytes)) {
+			t.Error("taking all away leaves something")
+		}
 	}
-	if got := a.Sum(); !math.IsNaN(got) && !math.IsInf(got, 1) {
-		t.Errorf("beyond the capacity: %v", got)
+}
+
+func TestAccumulatorCapacity(t *testing.T) {
+	for _, sign := range []float64{1, -1} {
+		a, b := accumulate([]float64{sign * math.MaxFloat64}), accumulate([]float64{-sign * math.MaxFloat64})
+		for range 76 { // up to 2¹¹⁰⁰, far beyond float64
+			a.Merge(a)
+			b.Merge(b)
+		}
+		var back Accumulator
+		if err := back.UnmarshalBinary(encode(t, a)); err != nil || back.Sum() != math.Inf(int(sign)) {
+			t.Errorf("2⁷⁶ of the largest: %v, %v, want %v", back.Sum(), err, math.Inf(int(sign)))
+		}
+		back.Merge(b)
+		back.Add(0.5)
+		if got := back.Sum(); got != 0.5 {
+			t.Errorf("there and back gives %v, want 0.5", got)
+		}
+		a.Merge(a)
+		if got := a.Sum(); !math.IsNaN(got) {
+			t.Errorf("beyond capacity: %v, want NaN", got)
+		}
+		a.Merge(b)
+		if got := a.Sum(); !math.IsNaN(got) {
+			t.Errorf("beyond capacity and back: %v, want NaN", got)
+		}
+	}
+}
+
+func TestAccumulatorMerge(t *testing.T) {
+	a, b := accumulate([]float64{1, 0x1p-60}), accumulate([]float64{-3, 1e300})
+	before := *b
+	a.Merge(nil)
+	a.Merge(new(Accumulator))
+	a.Merge(b)
+	if *b != before {
+		t.Error("Merge changes its argument")
+	}
+	if want := accumulate([]float64{1e300, 0x1p-60, -3, 1}); !bytes.Equal(encode(t, a), encode(t, want)) {
+		t.Errorf("merging gives %v, want %v", a.Sum(), want.Sum())
+	}
+	if pending := *accumulate([]float64{5, 6}); pending.adds != 2 || pending.Sum() != 11 || pending.adds != 2 {
+		t.Error("Sum writes to the accumulator")
+	}
+	data, err := b.AppendBinary([]byte("head"))
+	if err != nil || string(data[:4]) != "head" || !bytes.Equal(data[4:], encode(t, b)) {
+		t.Errorf("AppendBinary gives %d bytes, %v", len(data), err)
+	}
+}
+
+// TestAccumulatorSpecialBytes: what was seen besides an infinity or a NaN, and
+// in which order, leaves no trace.
+func TestAccumulatorSpecialBytes(t *testing.T) {
+	inf := math.Inf(1)
+	for _, same := range [][][]float64{
+		{{math.NaN()}, {math.Float64frombits(0xfff0000000000001), 3}, {inf, -inf}, {-inf, 7, inf}, {inf, math.NaN(), 1e300}},
+		{{inf}, {3, inf}, {inf, inf, -1e308}},
+		{{-inf}, {-inf, 4}, {0x1p-1074, -inf, -inf}},
+		{{}, {0}, {math.Copysign(0, -1)}, {1e300, -1e300}},
+	} {
+		want := encode(t, accumulate(same[0]))
+		for _, values := range same {
+			a := new(Accumulator)
+			for i := len(values) - 1; i >= 0; i-- {
+				a.Merge(accumulate(values[i : i+1]))
+			}
+			if !bytes.Equal(encode(t, accumulate(values)), want) || !bytes.Equal(encode(t, a), want) {
+				t.Errorf("%v encodes unlike %v", values, same[0])
+			}
+		}
 	}
 }
 
@@ -184,6 +293,13 @@ func FuzzAccumulator(f *testing.F) {
 	}
 	f.Add(seed)
 	f.Add(make([]byte, accumulatorBytes))
+	for _, v := range [][]float64{{math.NaN()}, {math.Inf(-1)}, {-math.MaxFloat64, -math.MaxFloat64}, {0x1p-1074}, {1, -0x1p-53, 0x1p-1000}} {
+		data, err := accumulate(v).MarshalBinary()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var a Accumulator
 		if a.UnmarshalBinary(data) != nil {
@@ -193,6 +309,9 @@ func FuzzAccumulator(f *testing.F) {
 			t.Fatal("what is accepted is not canonical")
 		}
 		sum := a.Sum()
+		if want := exactOf(&a); a.saw == 0 && math.Float64bits(sum) != math.Float64bits(want) {
+			t.Fatalf("sum %v, want %v", sum, want)
+		}
 		a.Merge(accumulate([]float64{1, -1}))
 		if again := a.Sum(); math.Float64bits(again) != math.Float64bits(sum) {
 			t.Fatalf("adding zero changes %v to %v", sum, again)
@@ -200,11 +319,25 @@ func FuzzAccumulator(f *testing.F) {
 	})
 }
 
-func BenchmarkAccumulator(b *testing.B) {
+// BenchmarkAccumulatorAdd adds values of many exponents.
+func BenchmarkAccumulatorAdd(b *testing.B) {
+	r := rand.New(rand.NewPCG(6, 0))
+	values := make([]float64, 1024)
+	for i := range values {
+		values[i] = math.Ldexp(r.NormFloat64(), r.IntN(40)-20)
+	}
 	var a Accumulator
-	v := 1.0
+	b.SetBytes(8)
+	i := 0
 	for b.Loop() {
-		a.Add(v)
-		v = -v * 1.0000001
+		a.Add(values[i%len(values)])
+		i++
+	}
+}
+
+func BenchmarkAccumulatorSum(b *testing.B) {
+	a := accumulate([]float64{1e300, -1, 0x1p-1000})
+	for b.Loop() {
+		a.Sum()
 	}
 }
