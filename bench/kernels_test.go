@@ -62,13 +62,13 @@ func agree(b *testing.B, got, want []float32, terms int) {
 }
 
 // each runs a benchmark on every usable CPU tier.
-func each(b *testing.B, s shape, run func(b *testing.B, be kernels.Backend)) {
+func each(b *testing.B, run func(b *testing.B, be kernels.Backend)) {
 	b.Helper()
 	for _, tier := range cpu.Tiers() {
 		if !tier.Usable {
 			continue
 		}
-		b.Run(fmt.Sprintf("%s/f32/cpu/%s", s, tier.Name), func(b *testing.B) {
+		b.Run("f32/cpu/"+tier.Name, func(b *testing.B) {
 			be, err := cpu.New(cpu.Options{Tier: tier.Name})
 			if err != nil {
 				b.Fatal(err)
@@ -90,9 +90,11 @@ func BenchmarkGram(b *testing.B) {
 		x, xd := random(b, s.n, s.d)
 		dst, dd := random(b, s.n, s.n)
 		flops := float64(s.n) * float64(s.n+1) * float64(s.d)
-		each(b, s, func(b *testing.B, be kernels.Backend) {
-			rate(b, flops, func() error {
-				return be.Gram(context.Background(), []kernels.Matrix{dst}, []kernels.Matrix{x}, 1, 0, kernels.Full, kernels.Options{})
+		b.Run(s.String(), func(b *testing.B) {
+			each(b, func(b *testing.B, be kernels.Backend) {
+				rate(b, flops, func() error {
+					return be.Gram(context.Background(), []kernels.Matrix{dst}, []kernels.Matrix{x}, 1, 0, kernels.Full, kernels.Options{})
+				})
 			})
 		})
 		out := make([]float32, s.n*s.n)
@@ -110,7 +112,7 @@ func BenchmarkMatmul(b *testing.B) {
 	for _, s := range shapes {
 		flops := 2 * float64(s.n) * float64(s.n) * float64(s.d)
 		for _, form := range []kernels.Form{kernels.NT, kernels.TN, kernels.NN} {
-			b.Run(form.String()+"/"+s.String(), func(b *testing.B) {
+			b.Run(s.String()+"-"+form.String(), func(b *testing.B) {
 				ar, ac, br, bc := s.n, s.d, s.n, s.d
 				ta, tb := blas.NoTrans, blas.Trans
 				switch form {
@@ -123,13 +125,13 @@ func BenchmarkMatmul(b *testing.B) {
 				x, xd := random(b, ar, ac)
 				y, yd := random(b, br, bc)
 				dst, dd := random(b, s.n, s.n)
-				each(b, s, func(b *testing.B, be kernels.Backend) {
+				each(b, func(b *testing.B, be kernels.Backend) {
 					rate(b, flops, func() error {
 						return be.Matmul(context.Background(), []kernels.Matrix{dst}, []kernels.Matrix{x}, []kernels.Matrix{y}, form, 1, 0, kernels.Options{})
 					})
 				})
 				out := make([]float32, s.n*s.n)
-				b.Run(s.String()+"/f32/gonum/gemm", func(b *testing.B) {
+				b.Run("f32/gonum/gemm", func(b *testing.B) {
 					rate(b, flops, func() error {
 						blas32.Gemm(ta, tb, 1, general(xd, ar, ac), general(yd, br, bc), 0, general(out, s.n, s.n))
 						return nil

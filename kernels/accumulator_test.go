@@ -59,10 +59,24 @@ func wild(r *rand.Rand) float64 {
 func TestAccumulatorSums(t *testing.T) {
 	r := seeded(t, 4)
 	fixed := [][]float64{
-		{}, {0}, {math.Copysign(0, -1)}, {1, 0x1p-53}, {1, 0x1p-53, 0x1p-1074}, {1 + 0x1p-52, 0x1p-53}, {1, -1, 0x1p-1074},
-		{-1, -0x1p-53, -0x1p-1074}, {0x1p-1074, 0x1p-1074, -0x1p-1073}, {math.MaxFloat64, math.MaxFloat64}, {-math.MaxFloat64, -math.MaxFloat64, -1},
-		{math.MaxFloat64, 0x1p970}, {math.MaxFloat64, 0x1.fffffffffffffp969}, {math.MaxFloat64, math.MaxFloat64, -math.MaxFloat64},
-		{0x1p-1022, -0x1p-1074}, {0x1.8p-1023, 0x1p-1074}, {1e16, 1, -1e16}, {0x1p1023, -0x1p970, 0x1p-1074},
+		{},
+		{0},
+		{math.Copysign(0, -1)},
+		{1, 0x1p-53},
+		{1, 0x1p-53, 0x1p-1074},
+		{1 + 0x1p-52, 0x1p-53},
+		{1, -1, 0x1p-1074},
+		{-1, -0x1p-53, -0x1p-1074},
+		{0x1p-1074, 0x1p-1074, -0x1p-1073},
+		{math.MaxFloat64, math.MaxFloat64},
+		{-math.MaxFloat64, -math.MaxFloat64, -1},
+		{math.MaxFloat64, 0x1p970},
+		{math.MaxFloat64, 0x1.fffffffffffffp969},
+		{math.MaxFloat64, math.MaxFloat64, -math.MaxFloat64},
+		{0x1p-1022, -0x1p-1074},
+		{0x1.8p-1023, 0x1p-1074},
+		{1e16, 1, -1e16},
+		{0x1p1023, -0x1p970, 0x1p-1074},
 	}
 	for i, values := range fixed {
 		if got, want := accumulate(values).Sum(), exactSum(values); math.Float64bits(got) != math.Float64bits(want) {
@@ -92,8 +106,12 @@ func TestAccumulatorSpecials(t *testing.T) {
 		values []float64
 		want   float64
 	}{
-		{[]float64{1, inf}, inf}, {[]float64{-inf, 5}, -inf}, {[]float64{inf, inf}, inf}, {[]float64{inf, -inf}, math.NaN()},
-		{[]float64{math.NaN(), 1}, math.NaN()}, {[]float64{math.NaN(), inf}, math.NaN()},
+		{[]float64{1, inf}, inf},
+		{[]float64{-inf, 5}, -inf},
+		{[]float64{inf, inf}, inf},
+		{[]float64{inf, -inf}, math.NaN()},
+		{[]float64{math.NaN(), 1}, math.NaN()},
+		{[]float64{math.NaN(), inf}, math.NaN()},
 	} {
 		a := accumulate(c.values)
 		var back Accumulator

@@ -60,7 +60,7 @@ func (f *fallback) Info() Info {
 		return f.primary.Info()
 	}
 	info := f.secondary.Info()
-	reason := fmt.Errorf("kernels: %s serves instead of %s: %w", info.Name, f.name, *lost)
+	reason := fmt.Errorf("%s serves instead of %s: %w", info.Name, f.name, *lost)
 	if info.Fallback != nil { // the secondary has a story of its own
 		reason = errors.Join(reason, info.Fallback)
 	}

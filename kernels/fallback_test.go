@@ -360,7 +360,7 @@ func TestFallbackConcurrent(t *testing.T) {
 				t.Fatalf("lost at call %d: element %d is %#x, want %#x after %d updates", failAt, i, v, once, rounds)
 			}
 		}
-		if p, s := primary.calls.Load(), secondary.calls.Load(); p < failAt || p > failAt+workers-1 || p-failAt+1+workers*rounds-p != s {
+		if p, s := primary.calls.Load(), secondary.calls.Load(); p < failAt || p > failAt+workers-1 || s != workers*rounds-failAt+1 {
 			t.Errorf("lost at call %d: %d calls on the primary, %d on the secondary", failAt, p, s)
 		}
 	}

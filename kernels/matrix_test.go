@@ -109,7 +109,7 @@ func TestOfTypes(t *testing.T) {
 		{"f16", must(OfBits(Float16, half, 1, 3, 3)), Float16, unsafe.Pointer(&half[0])},
 		{"bf16", must(OfBits(BFloat16, half, 1, 3, 3)), BFloat16, unsafe.Pointer(&half[0])},
 	} {
-		if c.m.DType != c.dt || c.m.Address() != uintptr(c.ptr) {
+		if c.m.DType != c.dt || c.m.Address() != uintptr(c.ptr) || c.m.Pointer() != c.ptr {
 			t.Errorf("%s: got type %s at %#x, want %s at %p", c.name, c.m.DType, c.m.Address(), c.dt, c.ptr)
 		}
 	}
@@ -329,6 +329,9 @@ func TestFloatsAndBits(t *testing.T) {
 	f32, f64, half := make([]float32, 5), make([]float64, 5), []uint16{1, 2, 3, 4, 5}
 	m32, m64 := must(Of(f32, 2, 2, 3)), must(Of(f64, 2, 2, 3))
 	mh, dev := must(OfBits(Float16, half, 2, 2, 3)), must(Foreign(cuda0, cudaAddress, Float32, 2, 2, 3, nil))
+	if dev.Pointer() != nil {
+		t.Errorf("device memory has the host pointer %p", dev.Pointer())
+	}
 	devHalf := must(Foreign(cuda0, cudaAddress, Float16, 2, 2, 3, nil))
 
 	must(Floats[float32](m32))[4] = 8

@@ -27,7 +27,7 @@ func (a dd) plus(b dd) dd {
 // times returns a·b. The conversion keeps the compiler from fusing the product
 // into a later sum (arm64 does), which would part it from its error.
 func (a dd) times(b dd) dd {
-	p := float64(a.hi * b.hi) //nolint:unconvert // see above
+	p := float64(a.hi * b.hi)
 	if math.IsNaN(p) || math.IsInf(p, 0) {
 		return dd{p, 0}
 	}
