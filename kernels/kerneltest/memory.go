@@ -60,6 +60,7 @@ func testMemory(s *suite, t *testing.T) {
 			for i := range 20 { // any bits, NaN payloads too
 				src.setBits(src.index(i, 3*i), r.Uint64())
 			}
+			src.setBits(src.index(36, 90), src.sentinel())
 			buf, err := s.b.Alloc(background(), dt, 37, 91)
 			if err != nil {
 				t.Fatal(err)
