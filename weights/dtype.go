@@ -58,3 +58,6 @@ func (t DType) Size() int {
 
 // Float reports whether the type is a real floating-point type of 16 bits or more.
 func (t DType) Float() bool { return t == F16 || t == BF16 || t == F32 || t == F64 }
+
+// integer reports whether the type is an integer type; Bool counts as one.
+func (t DType) integer() bool { return Bool <= t && t <= I64 }
