@@ -25,6 +25,10 @@ const (
 	F64  // IEEE 754 binary64
 	C64  // two binary32
 	C128 // two binary64
+
+	F8E8M0 // 8-bit floats again: a bare exponent, OCP E8M0, and those without negative zero
+	F8E4M3FNUZ
+	F8E5M2FNUZ
 )
 
 var dtypes = [...]struct {
@@ -38,6 +42,7 @@ var dtypes = [...]struct {
 	F8E4M3: {"F8_E4M3", 1}, F8E5M2: {"F8_E5M2", 1},
 	F16: {"F16", 2}, BF16: {"BF16", 2}, F32: {"F32", 4}, F64: {"F64", 8},
 	C64: {"C64", 8}, C128: {"C128", 16},
+	F8E8M0: {"F8_E8M0", 1}, F8E4M3FNUZ: {"F8_E4M3FNUZ", 1}, F8E5M2FNUZ: {"F8_E5M2FNUZ", 1},
 }
 
 // String returns the name that safetensors gives the type: F32, BF16 and so on.

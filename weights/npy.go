@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,11 +27,14 @@ const (
 	maxNPYRank = 32
 )
 
-// archive holds the arrays of an open file.
+// An archive holds the arrays of an open file, with the methods of [File].
 type archive struct {
 	tensors []*Tensor
-	close   func() error
+	file    io.Closer
 }
+
+// Len returns the number of arrays.
+func (a *archive) Len() int { return len(a.tensors) }
 
 // Names returns the names of the arrays in the order of the file.
 func (a *archive) Names() []string {
@@ -41,24 +45,24 @@ func (a *archive) Names() []string {
 	return names
 }
 
-// Tensors returns the arrays in the order of the file.
-func (a *archive) Tensors() []*Tensor { return slices.Clone(a.tensors) }
+// Tensors goes over the arrays in the order of the file.
+func (a *archive) Tensors() iter.Seq[*Tensor] { return slices.Values(a.tensors) }
 
-// Tensor returns the array of a name. Errors: [ErrMissing].
+// Tensor returns the array of that name. Error: [ErrMissing].
 func (a *archive) Tensor(name string) (*Tensor, error) {
 	for _, t := range a.tensors {
 		if t.Name == name {
 			return t, nil
 		}
 	}
-	return nil, fmt.Errorf("weights: %q among %d arrays: %w", name, len(a.tensors), ErrMissing)
+	return nil, fmt.Errorf("weights: %w: %q, among %d", ErrMissing, name, len(a.tensors))
 }
 
-// Metadata returns an empty map: neither npy nor npz has any.
-func (a *archive) Metadata() map[string]string { return map[string]string{} }
+// Metadata returns nil: neither npy nor npz has any.
+func (a *archive) Metadata() map[string]string { return nil }
 
-// Close closes the file. Its tensors return [ErrClosed] from then on.
-func (a *archive) Close() error { return a.close() }
+// Close closes the file. Reading elements is an error, [ErrClosed], from then on.
+func (a *archive) Close() error { return a.file.Close() }
 
 // An NPY is an open npy file: one array, named like the file without folder
 // and .npy.
@@ -74,45 +78,44 @@ type NPY struct{ archive }
 // Errors: those of opening; [ErrUnsupported] for another format or element type,
 // object arrays among them; [ErrFormat] for what no npy file is.
 func OpenNPY(path string) (*NPY, error) {
-	f, size, err := openRegular(path)
+	f, err := openRegular(path, path, os.OpenFile) //nolint:forbidigo // for reading
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("weights: %w", err)
 	}
-	name := strings.TrimSuffix(filepath.Base(path), ".npy")
-	t, err := readNPY(f, size, name)
+	t, err := readNPY(f, f.size, strings.TrimSuffix(filepath.Base(path), ".npy"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("weights: %s: %w", path, err), f.Close())
 	}
-	return &NPY{archive{[]*Tensor{t}, f.Close}}, nil
-}
-
-// openRegular opens a file for reading and returns its size. A pipe or a device
-// has none.
-func openRegular(path string) (*os.File, int64, error) {
-	info, err := os.Stat(path) // first, because opening a pipe waits for its writer
-	if err != nil {
-		return nil, 0, fmt.Errorf("weights: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("weights: %s: not a regular file: %w", path, ErrUnsupported)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("weights: %w", err)
-	}
-	if info, err = f.Stat(); err != nil {
-		return nil, 0, errors.Join(fmt.Errorf("weights: %w", err), f.Close())
-	}
-	return f, info.Size(), nil
+	return &NPY{archive{[]*Tensor{t}, f}}, nil
 }
 
 // readNPY reads the description of an npy file of size bytes.
 func readNPY(r io.ReaderAt, size int64, name string) (*Tensor, error) {
-	h, err := readNPYHeader(io.NewSectionReader(r, 0, size), uint64(max(size, 0)))
+	if err := expectContent(r, size, contentNPY); err != nil {
+		return nil, err
+	}
+	h, err := readNPYHeader(io.NewSectionReader(r, 0, size), uint64(size)) //nolint:gosec // not negative
 	if err != nil {
 		return nil, err
 	}
 	return h.tensor(name, r), nil
+}
+
+// expectContent refuses a file that begins like one of another kind.
+func expectContent(r io.ReaderAt, size int64, want content) error {
+	head := make([]byte, min(size, sniffBytes))
+	if err := readFull(r, head, 0); err != nil {
+		return err
+	}
+	c := sniff(head)
+	switch err := c.refuse(); {
+	case c == want:
+		return nil
+	case err != nil:
+		return err
+	default:
+		return fmt.Errorf("begins with %q, which no NumPy file does: %w", head[:min(len(head), 8)], ErrFormat)
+	}
 }
 
 // An npyHeader is the validated description of an array.
@@ -139,7 +142,7 @@ func readNPYHeader(r io.Reader, size uint64) (*npyHeader, error) {
 		return nil, err
 	}
 	if string(prefix[:6]) != npyMagic {
-		return nil, notNPY(prefix[:6])
+		return nil, fmt.Errorf("begins with %q, an npy file with %q: %w", prefix[:6], npyMagic, ErrFormat)
 	}
 	major, minor := prefix[6], prefix[7]
 	if major < 1 || major > 3 || minor != 0 {
@@ -173,18 +176,6 @@ func readPart(r io.Reader, b []byte, what string) error {
 		return fmt.Errorf("%s: the file ends after %d of %d bytes: %w", what, n, len(b), ErrFormat)
 	}
 	return err
-}
-
-// notNPY says what a file that begins otherwise is.
-func notNPY(b []byte) error {
-	switch {
-	case string(b[:4]) == zipMagic || string(b[:4]) == zipEmptyMagic:
-		return fmt.Errorf("a zip archive, as numpy.savez writes it, and no npy file: open it as npz: %w", ErrUnsupported)
-	case b[0] == 0x80:
-		return fmt.Errorf("a pickle, which is not read because loading one can run any code: save the array with numpy.save: %w", ErrUnsupported)
-	default:
-		return fmt.Errorf("begins with %q, an npy file with %q: %w", b, npyMagic, ErrFormat)
-	}
 }
 
 // parseNPYHeader parses the text and checks it against the sizes: offset is

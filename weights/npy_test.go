@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -49,8 +50,8 @@ func TestNPYGolden(t *testing.T) {
 			continue
 		}
 		x, err := f.Tensor(g.name)
-		if err != nil || !slices.Equal(f.Names(), []string{g.name}) || len(f.Tensors()) != 1 || f.Tensors()[0] != x || len(f.Metadata()) != 0 {
-			t.Fatalf("%s: names %q, tensors %v, metadata %v, %v", path, f.Names(), f.Tensors(), f.Metadata(), err)
+		if err != nil || !slices.Equal(f.Names(), []string{g.name}) || f.Len() != 1 || !slices.Equal(slices.Collect(f.Tensors()), []*Tensor{x}) || f.Metadata() != nil {
+			t.Fatalf("%s: names %q, metadata %v, %v", path, f.Names(), f.Metadata(), err)
 		}
 		if x.DType != g.dtype || !slices.Equal(x.Shape, g.shape) || x.big != g.big || x.fortran != g.fortran || data[6] != g.version {
 			t.Errorf("%s: %s %v big=%v fortran=%v version %d; want %+v", path, x.DType, x.Shape, x.big, x.fortran, data[6], g)
@@ -62,10 +63,12 @@ func TestNPYGolden(t *testing.T) {
 			}
 			for i, v := range got {
 				want := float64(i - 2)
-				if x.DType == Bool {
+				switch x.DType {
+				case Bool:
 					want = float64(i % 2)
-				} else if x.DType == U32 {
+				case U32:
 					want = float64(i)
+				default:
 				}
 				if v != want {
 					t.Errorf("%s: element %d is %g, want %g", path, i, v, want)
@@ -81,7 +84,7 @@ func TestNPYGolden(t *testing.T) {
 		}
 		if !g.big && !g.fortran && g.version == 1 {
 			var w bytes.Buffer
-			err := WriteNPYTo(&w, Array{DType: x.DType, Shape: x.Shape, Data: bytes.NewReader(raw)})
+			err := WriteNPYTo(&w, Bytes("", x.DType, raw, x.Shape...))
 			if err != nil || !bytes.Equal(w.Bytes(), data) {
 				t.Errorf("%s: written again it is %q, %v; numpy wrote %q", path, w.Bytes(), err, data)
 			}
@@ -92,7 +95,7 @@ func TestNPYGolden(t *testing.T) {
 		if err := x.ReadBytes(raw, 0); x.Elements() > 0 && !errors.Is(err, ErrClosed) {
 			t.Errorf("%s: read after Close: %v", path, err)
 		}
-		if _, err := f.Tensor("other"); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), `"other" among 1`) {
+		if _, err := f.Tensor("other"); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), `"other", among 1`) {
 			t.Errorf("%s: an array that is not there: %v", path, err)
 		}
 	}
@@ -206,9 +209,9 @@ var hostileNPY = []struct {
 	{"object array", npyFile(1, dict("|O", "False", "(1,)"), 8), ErrUnsupported, "object arrays are pickles, which are not read: save as a plain numeric array"},
 	{"object in a structure", npyFile(1, "{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,), }", 8), ErrUnsupported, "structured arrays are not read"},
 	{"subarray", npyFile(1, "{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,), }", 8), ErrUnsupported, "structured arrays are not read"},
-	{"pickle instead", []byte("\x80\x04\x95\x1f\x00\x00\x00\x00"), ErrUnsupported, "pickle"},
-	{"npz instead", []byte("PK\x03\x04\x14\x00\x00\x00"), ErrUnsupported, "open it as npz"},
-	{"empty npz instead", []byte("PK\x05\x06\x00\x00\x00\x00"), ErrUnsupported, "open it as npz"},
+	{"pickle instead", []byte("\x80\x04\x95\x1f\x00\x00\x00\x00"), ErrUnsupported, "this is a Python pickle"},
+	{"npz instead", []byte("PK\x03\x04\x14\x00\x00\x00"), ErrUnsupported, "this is a zip archive"},
+	{"empty npz instead", []byte("PK\x05\x06\x00\x00\x00\x00"), ErrUnsupported, "this is a zip archive"},
 	// The header was once evaluated as Python.
 	{"code as header", npyFile(1, "__import__('os').system('true')", 0), ErrFormat, "'{' expected"},
 	{"code as shape", npyFile(1, dict("<f4", "False", "(1, *[2])"), 8), ErrFormat, `found "*[2])`},
@@ -269,8 +272,9 @@ var hostileNPY = []struct {
 	{"no length", []byte(npyMagic + "\x01\x00\x00"), ErrFormat, "header length: the file ends after 1 of 2 bytes"},
 	{"no length of 4 bytes", []byte(npyMagic + "\x02\x00\x00\x00\x00"), ErrFormat, "header length: the file ends after 3 of 4 bytes"},
 	{"no version", []byte(npyMagic + "\x01"), ErrFormat, "magic and version: the file ends after 7 of 8 bytes"},
-	{"empty", nil, ErrFormat, "the file ends after 0 of 8 bytes"},
-	{"no magic", []byte("\x93NUMPX\x01\x00"), ErrFormat, `begins with "\x93NUMPX"`},
+	{"HDF5 instead", []byte("\x89HDF\r\n\x1a\n"), ErrUnsupported, "this is an HDF5 file"},
+	{"empty", nil, ErrFormat, "the file is empty"},
+	{"no magic", []byte("\x93NUMPX\x01\x00"), ErrFormat, `begins with "\x93NUMPX\x01\x00"`},
 }
 
 func TestHostileNPY(t *testing.T) {
@@ -300,15 +304,6 @@ func TestOpenNPYFails(t *testing.T) {
 			}
 		}
 	}
-	path := filepath.Join(dir, "locked.npy")
-	if err := os.WriteFile(path, nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	if f, err := os.Open(path); err == nil { // the superuser, or Windows
-		t.Logf("permissions do not apply here: %v", f.Close())
-	} else if _, err := OpenNPY(path); !errors.Is(err, os.ErrPermission) {
-		t.Errorf("a file that may not be read: %v", err)
-	}
 	// A fault of the disk is passed on as what it is.
 	if _, err := readNPY(broken{}, 100, "x"); !errors.Is(err, errDisk) {
 		t.Errorf("a broken disk: %v", err)
@@ -333,7 +328,8 @@ func bounded(t testing.TB, size int, allowed uint64, read func()) {
 // checkError demands one line that is not endless and a sentinel.
 func checkError(t testing.TB, err error) {
 	t.Helper()
-	if s := err.Error(); !errors.Is(err, ErrFormat) && !errors.Is(err, ErrUnsupported) || len(s) > 1000 || strings.ContainsAny(s, "\n\x00") {
+	s := err.Error()
+	if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrUnsupported) || len(s) > 1000 || strings.ContainsAny(s, "\n\x00") {
 		t.Fatalf("error %q", s)
 	}
 }
@@ -343,7 +339,7 @@ func checkError(t testing.TB, err error) {
 func checkTensor(t testing.TB, x *Tensor, raw []byte) {
 	t.Helper()
 	var w bytes.Buffer
-	if err := WriteNPYTo(&w, Array{DType: x.DType, Shape: x.Shape, Data: bytes.NewReader(raw)}); err != nil {
+	if err := WriteNPYTo(&w, Bytes("", x.DType, raw, x.Shape...)); err != nil {
 		t.Fatal(err)
 	}
 	y, err := readNPY(bytes.NewReader(w.Bytes()), int64(w.Len()), "y")
@@ -490,8 +486,8 @@ func TestNPYRoundTrip(t *testing.T) {
 		}
 		raw := random(rng, count*dtype.Size())
 		var w bytes.Buffer
-		err := WriteNPYTo(&w, Array{DType: dtype, Shape: shape, Data: bytes.NewReader(raw)})
-		if dtype == BF16 || dtype == F8E4M3 || dtype == F8E5M2 {
+		err := WriteNPYTo(&w, Bytes("", dtype, raw, shape...))
+		if dtype == BF16 || strings.HasPrefix(dtype.String(), "F8") {
 			if !errors.Is(err, ErrUnsupported) || w.Len() > 0 || !strings.Contains(err.Error(), dtype.String()) {
 				t.Fatalf("%s written: %v", dtype, err)
 			}
@@ -521,48 +517,9 @@ func TestNPYHeaderText(t *testing.T) {
 			"{'descr': '<f8', 'fortran_order': False, 'shape': (0, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 100), }" + strings.Repeat(" ", 84) + "\n",
 		},
 	} {
-		header, _, err := npyHeaderOf(Array{DType: F64, Shape: c.shape})
+		header, _, err := npyHeaderOf(Bytes("", F64, nil, c.shape...))
 		if err != nil || string(header[10:]) != c.want {
 			t.Errorf("%v: %q, %v; want %q", c.shape, header[10:], err, c.want)
-		}
-	}
-}
-
-func TestArrayOf(t *testing.T) {
-	for _, c := range []struct {
-		a     Array
-		dtype DType
-		hex   string
-	}{
-		{ArrayOf("x", []bool{true, false}, 2), Bool, "0100"},
-		{ArrayOf("x", []uint8{1, 255}, 2), U8, "01ff"},
-		{ArrayOf("x", []uint16{1, 0x203}, 2), U16, "01000302"},
-		{ArrayOf("x", []uint32{1, 0x2030405}, 2), U32, "0100000005040302"},
-		{ArrayOf("x", []uint64{1 << 63}, 1), U64, "0000000000000080"},
-		{ArrayOf("x", []int8{-1, 2}, 2), I8, "ff02"},
-		{ArrayOf("x", []int16{-2}, 1), I16, "feff"},
-		{ArrayOf("x", []int32{-2}, 1), I32, "feffffff"},
-		{ArrayOf("x", []int64{-2}, 1), I64, "feffffffffffffff"},
-		{ArrayOf("x", []float32{1, -2}, 2), F32, "0000803f000000c0"},
-		{ArrayOf("x", []float64{1}, 1), F64, "000000000000f03f"},
-	} {
-		got, err := io.ReadAll(c.a.Data)
-		if err != nil || c.a.DType != c.dtype || fmt.Sprintf("%x", got) != c.hex || c.a.Name != "x" || len(c.a.Shape) != 1 {
-			t.Errorf("%s: %s, %x, %v; want %s", c.dtype, c.a.DType, got, err, c.hex)
-		}
-	}
-	// Longer than the encoder's buffer, read in pieces that do not divide it.
-	long := make([]float64, 3*chunkBytes/8+5)
-	for i := range long {
-		long[i] = float64(i)
-	}
-	var w bytes.Buffer
-	if _, err := io.CopyBuffer(struct{ io.Writer }{&w}, ArrayOf("", long).Data, make([]byte, 1021)); err != nil {
-		t.Fatal(err)
-	}
-	for i := range long {
-		if v := math.Float64frombits(binary.LittleEndian.Uint64(w.Bytes()[8*i:])); v != long[i] {
-			t.Fatalf("element %d is %g", i, v)
 		}
 	}
 }
@@ -582,32 +539,35 @@ func (f *full) Write(b []byte) (int, error) {
 }
 
 func TestWriteNPYFails(t *testing.T) {
-	data := func(n int) io.Reader { return bytes.NewReader(make([]byte, n)) }
+	data := make([]byte, 25)
 	for _, c := range []struct {
 		name string
 		a    Array
 		is   error
 		says string
 	}{
-		{"too little", Array{DType: F32, Shape: []int{2, 3}, Data: data(23)}, ErrShape, "23 bytes of data for shape [2 3] of F32, which has 24"},
-		{"too much", Array{DType: F32, Shape: []int{2, 3}, Data: data(25)}, ErrShape, "more data than the 24 bytes"},
-		{"none", Array{DType: F32, Shape: []int{2}}, ErrShape, "0 bytes of data"},
-		{"negative", Array{DType: F32, Shape: []int{-2, -3}, Data: data(24)}, ErrShape, "shape [-2 -3]"},
-		{"overflow", Array{DType: F32, Shape: []int{math.MaxInt, math.MaxInt, math.MaxInt}, Data: data(24)}, ErrShape, "overflows"},
-		{"33 dimensions", Array{DType: F32, Shape: make([]int, 33), Data: data(0)}, ErrUnsupported, "33 dimensions"},
-		{"invalid", Array{Shape: []int{1}, Data: data(0)}, ErrUnsupported, "invalid"},
-		{"broken data", Array{DType: F32, Shape: []int{2}, Data: io.NewSectionReader(broken{}, 0, 8)}, errDisk, ""},
-		{"broken end", Array{DType: F32, Shape: []int{2}, Data: io.MultiReader(data(8), io.NewSectionReader(broken{}, 0, 8))}, errDisk, ""},
+		{"too little", Bytes("", F32, data[:23], 2, 3), ErrShape, "1 bytes fewer than the 24"},
+		{"too much", Bytes("", F32, data, 2, 3), ErrShape, "1 bytes more than its shape has"},
+		{"none", Array{DType: F32, Shape: []int{2}}, ErrShape, "there are no data"},
+		{"negative", Bytes("", F32, data[:24], -2, -3), ErrShape, "the shape [-2 -3] has a negative dimension"},
+		{"overflow", Bytes("", F32, nil, math.MaxInt, math.MaxInt, math.MaxInt), ErrShape, "is too large"},
+		{"overflow of the size", Bytes("", F64, nil, 1<<20, 1<<20, 1<<21), ErrShape, "is too large"},
+		{"2^62 bytes", Bytes("", U8, nil, 1<<20, 1<<20, 1<<22), ErrShape, "is too large"},
+		{"33 dimensions", Bytes("", F32, nil, make([]int, 33)...), ErrUnsupported, "33 dimensions"},
+		{"invalid", Bytes("", Invalid, nil), ErrUnsupported, "invalid"},
+		{"broken data", Array{"", F32, nil, func(io.Writer) error { return errDisk }}, errDisk, ""},
 	} {
-		err := WriteNPYTo(io.Discard, c.a)
-		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "weights: npy: ") {
-			t.Errorf("%s: %v; want %q", c.name, err, c.says)
+		path := filepath.Join(t.TempDir(), "x.npy")
+		for name, err := range map[string]error{"writing npy: ": WriteNPYTo(io.Discard, c.a), "writing " + path + ": ": WriteNPY(path, c.a)} {
+			if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "weights: "+name) {
+				t.Errorf("%s: %v; want %q", c.name, err, c.says)
+			}
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: a file is there: %v", c.name, err)
 		}
 	}
-	if err := WriteNPYTo(io.Discard, Array{DType: F32, Shape: []int{0}}); err != nil {
-		t.Errorf("no elements and no data: %v", err)
-	}
-	a := func() Array { return ArrayOf("", []float32{1, 2, 3}, 3) }
+	a := func() Array { return Float32s("", []float32{1, 2, 3}, 3) }
 	for room := range 140 {
 		if err := WriteNPYTo(&full{room}, a()); !errors.Is(err, errFull) {
 			t.Fatalf("room for %d of 140 bytes: %v", room, err)
@@ -615,6 +575,31 @@ func TestWriteNPYFails(t *testing.T) {
 	}
 	if err := WriteNPYTo(&full{140}, a()); err != nil {
 		t.Errorf("room for all: %v", err)
+	}
+}
+
+func TestWriteNPY(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.npy")
+	for _, n := range []int{0, 1, 3 * chunkBytes} { // each replaces the one before
+		data := make([]float64, n)
+		for i := range data {
+			data[i] = float64(i) / 3
+		}
+		if err := WriteNPY(path, Float64s("ignored", data, n)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := OpenNPY(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := f.Tensor("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]float64, n)
+		if err := errors.Join(x.Float64s(got), f.Close()); err != nil || !slices.Equal(got, data) {
+			t.Errorf("%d elements are not read as they were written: %v", n, err)
+		}
 	}
 }
 
@@ -634,7 +619,7 @@ func FuzzNPYHeader(f *testing.F) {
 		// What was understood, written as numpy writes it, is understood again.
 		dims := make([]string, len(d.shape))
 		for i, n := range d.shape {
-			dims[i] = fmt.Sprint(n) + ","
+			dims[i] = strconv.FormatUint(n, 10) + ","
 		}
 		fortran := map[bool]string{true: "True", false: "False"}[d.fortran]
 		if strings.Contains(d.descr, "'") {

@@ -1,92 +1,45 @@
 package weights
 
 import (
+	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
+
+	"github.com/cambium-kernels/cambium/internal/atomicfile"
 )
 
-// An Array is an array to be written to an npy or npz file.
-type Array struct {
-	Name  string // in an npz file; an npy file has none
-	DType DType  // one that numpy has: no BF16, no 8-bit float
-	Shape []int  // empty for a scalar
-	// Data yields the elements, little endian and row-major, as many bytes as
-	// DType and Shape say.
-	Data io.Reader
-}
-
-// Number are the element types that [ArrayOf] takes.
-type Number interface {
-	bool | uint8 | uint16 | uint32 | uint64 | int8 | int16 | int32 | int64 | float32 | float64
-}
-
-// ArrayOf returns an array with the elements of data, which is not copied, in
-// row-major order. Writing reports a shape that does not fit.
-func ArrayOf[T Number](name string, data []T, shape ...int) Array {
-	a := Array{Name: name, Shape: shape, Data: &encoder[T]{data: data}}
-	switch any(data).(type) {
-	case []bool:
-		a.DType = Bool
-	case []uint8:
-		a.DType = U8
-	case []uint16:
-		a.DType = U16
-	case []uint32:
-		a.DType = U32
-	case []uint64:
-		a.DType = U64
-	case []int8:
-		a.DType = I8
-	case []int16:
-		a.DType = I16
-	case []int32:
-		a.DType = I32
-	case []int64:
-		a.DType = I64
-	case []float32:
-		a.DType = F32
-	case []float64:
-		a.DType = F64
-	}
-	return a
-}
-
-// An encoder yields the bytes of numbers, little endian.
-type encoder[T Number] struct {
-	data    []T
-	buf     []byte
-	pending []byte // of buf, not read yet
-}
-
-func (e *encoder[T]) Read(b []byte) (int, error) {
-	if len(e.pending) == 0 {
-		if len(e.data) == 0 {
-			return 0, io.EOF
+// WriteNPY writes a to path as an npy file, all of it or, after an error,
+// nothing: a file that was there before stays as it was. The array's name is not
+// used. The file is of version 1.0, little endian and row-major, with the bytes
+// that numpy.save writes for such an array.
+//
+// Errors: [ErrUnsupported] for an element type that numpy does not have, BF16
+// and the 8-bit floats, and for more than 32 dimensions; [ErrShape] for an array
+// that contradicts itself, by its data too; what Data returns; those of the
+// system.
+func WriteNPY(path string, a Array) error {
+	err := atomicfile.Write(path, 0o666, func(w io.Writer) error {
+		buffered := bufio.NewWriterSize(w, chunkBytes)
+		if err := writeNPY(buffered, a); err != nil {
+			return err
 		}
-		n := min(len(e.data), chunkBytes/8)
-		var err error
-		if e.buf, err = binary.Append(e.buf[:0], binary.LittleEndian, e.data[:n]); err != nil {
-			return 0, err
-		}
-		e.data, e.pending = e.data[n:], e.buf
+		return buffered.Flush()
+	})
+	if err != nil {
+		return fmt.Errorf("weights: writing %s: %w", path, err)
 	}
-	n := copy(b, e.pending)
-	e.pending = e.pending[n:]
-	return n, nil
+	return nil
 }
 
-// WriteNPYTo writes a to w as an npy file of version 1.0, little endian and
-// row-major: the bytes that numpy.save writes for such an array. Errors:
-// [ErrUnsupported] for an element type that numpy does not have and more than
-// 32 dimensions, [ErrShape] for a negative dimension and for too little or too
-// much data, then with a part of it written; those of reading and writing.
+// WriteNPYTo writes to w what [WriteNPY] writes to a file. After an error a part
+// of it is written.
 func WriteNPYTo(w io.Writer, a Array) error {
 	if err := writeNPY(w, a); err != nil {
-		return fmt.Errorf("weights: npy: %w", err)
+		return fmt.Errorf("weights: writing npy: %w", err)
 	}
 	return nil
 }
@@ -96,30 +49,21 @@ func writeNPY(w io.Writer, a Array) error {
 	if err != nil {
 		return err
 	}
-	if a.Data == nil {
-		a.Data = strings.NewReader("")
-	}
 	if _, err := w.Write(header); err != nil {
 		return err
 	}
-	n, err := io.CopyN(w, a.Data, size)
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%d bytes of data for shape %v of %s, which has %d: %w", n, a.Shape, a.DType, size, ErrShape)
-	}
-	if err != nil {
+	exact := &exactWriter{w: w, left: size}
+	if err := a.Data(exact); err != nil {
 		return err
 	}
-	switch n, err := io.ReadFull(a.Data, make([]byte, 1)); {
-	case n > 0:
-		return fmt.Errorf("more data than the %d bytes of shape %v of %s: %w", size, a.Shape, a.DType, ErrShape)
-	case !errors.Is(err, io.EOF):
-		return err
+	if exact.left > 0 {
+		return fmt.Errorf("%d bytes fewer than the %d that its shape has: %w", exact.left, size, ErrShape)
 	}
 	return nil
 }
 
 // npyHeaderOf returns what stands before the elements, and the elements' size.
-func npyHeaderOf(a Array) (header []byte, size int64, err error) {
+func npyHeaderOf(a Array) (header []byte, size uint64, err error) {
 	descr := ""
 	for code, t := range npyTypes {
 		if t == a.DType {
@@ -127,6 +71,8 @@ func npyHeaderOf(a Array) (header []byte, size int64, err error) {
 		}
 	}
 	switch {
+	case a.Data == nil:
+		return nil, 0, fmt.Errorf("there are no data: %w", ErrShape)
 	case descr == "":
 		return nil, 0, fmt.Errorf("numpy has no type %s: convert to F32, or write safetensors: %w", a.DType, ErrUnsupported)
 	case a.DType.Size() == 1:
@@ -139,14 +85,14 @@ func npyHeaderOf(a Array) (header []byte, size int64, err error) {
 	tuple := make([]string, len(a.Shape))
 	for i, n := range a.Shape {
 		if n < 0 {
-			return nil, 0, fmt.Errorf("shape %v: %w", a.Shape, ErrShape)
+			return nil, 0, fmt.Errorf("the shape %d has a negative dimension: %w", a.Shape, ErrShape)
 		}
 		shape[i], tuple[i] = uint64(n), strconv.Itoa(n)
 	}
 	count, ok := elements(shape)
 	bytes, ok2 := mul(count, uint64(a.DType.Size())) //nolint:gosec // positive
-	if !ok || !ok2 || bytes > 1<<62 {
-		return nil, 0, fmt.Errorf("shape %v of %s overflows 62 bits: %w", a.Shape, a.DType, ErrShape)
+	if !ok || !ok2 || bytes > math.MaxInt64/2 {
+		return nil, 0, fmt.Errorf("the shape %d is too large: %w", a.Shape, ErrShape)
 	}
 	dims := strings.Join(tuple, ", ")
 	if len(tuple) == 1 {
@@ -162,5 +108,5 @@ func npyHeaderOf(a Array) (header []byte, size int64, err error) {
 	text += strings.Repeat(" ", align-(10+len(text)+1)%align) + "\n"
 	header = append([]byte(npyMagic), 1, 0)
 	header = binary.LittleEndian.AppendUint16(header, uint16(len(text))) //nolint:gosec // 32 dimensions are 800 bytes
-	return append(header, text...), int64(bytes), nil
+	return append(header, text...), bytes, nil
 }

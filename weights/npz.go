@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,10 +19,6 @@ import (
 // hold what it says only once it was read, so nothing is allocated on its word.
 
 const (
-	zipMagic      = "PK\x03\x04"
-	zipEmptyMagic = "PK\x05\x06" // the end record, where there is no entry
-	// maxNPZName limits an entry's name.
-	maxNPZName = 1 << 12
 	// maxDeflateRatio: deflate's shortest code is two bits for 258 bytes.
 	maxDeflateRatio = 4 * 258
 	// zipChunk is how much of an entry is inflated or checked at once.
@@ -47,30 +44,34 @@ type NPZ struct{ archive }
 // for PyTorch's checkpoints, which are zip archives too, encryption and
 // compression other than deflate.
 func OpenNPZ(path string) (*NPZ, error) {
-	f, size, err := openRegular(path)
+	f, err := openRegular(path, path, os.OpenFile) //nolint:forbidigo // for reading
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("weights: %w", err)
 	}
-	closed := new(atomic.Bool)
-	tensors, err := readNPZ(f, size, closed)
+	file := &npzFile{source: f}
+	tensors, err := readNPZ(f, f.size, &file.closed)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("weights: %s: %w", path, err), f.Close())
 	}
-	return &NPZ{archive{tensors, func() error {
-		closed.Store(true)
-		return f.Close()
-	}}}, nil
+	return &NPZ{archive{tensors, file}}, nil
+}
+
+// An npzFile tells the entries in memory that it was closed.
+type npzFile struct {
+	*source
+	closed atomic.Bool
+}
+
+func (f *npzFile) Close() error {
+	f.closed.Store(true)
+	return f.source.Close()
 }
 
 // readNPZ reads the directory of an archive of size bytes, and the header of
 // each array.
 func readNPZ(r io.ReaderAt, size int64, closed *atomic.Bool) ([]*Tensor, error) {
-	var magic [4]byte
-	if err := readPart(io.NewSectionReader(r, 0, size), magic[:], "magic"); err != nil {
+	if err := expectContent(r, size, contentZip); err != nil {
 		return nil, err
-	}
-	if m := string(magic[:]); m != zipMagic && m != zipEmptyMagic {
-		return nil, fmt.Errorf("begins with %q, an npz file with %q: %w", magic, zipMagic, ErrFormat)
 	}
 	z, err := openZip(r, size)
 	if err != nil {
@@ -81,15 +82,15 @@ func readNPZ(r io.ReaderAt, size int64, closed *atomic.Bool) ([]*Tensor, error) 
 	names := map[string]bool{}
 	for _, file := range z.File {
 		if file.Name == "data.pkl" || strings.HasSuffix(file.Name, "/data.pkl") {
-			return nil, fmt.Errorf("a PyTorch checkpoint, whose %q is a pickle, which is not read because loading one can run any code: "+
-				"convert it with safetensors.torch.save_file: %w", file.Name, ErrUnsupported)
+			return nil, fmt.Errorf("this is a PyTorch checkpoint, whose %.80q is a pickle, which can run code when it is loaded and is never read here: "+
+				"in Python, load it with weights_only=True and write it with safetensors.torch.save_file: %w", file.Name, ErrUnsupported)
 		}
 		name, ok := strings.CutSuffix(file.Name, ".npy")
 		if !ok {
 			continue
 		}
-		if names[name] || len(name) > maxNPZName {
-			return nil, fmt.Errorf("%.80q: a second array of this name, or a name of more than %d bytes: %w", name, maxNPZName, ErrFormat)
+		if names[name] || len(name) > maxName {
+			return nil, fmt.Errorf("%.80q: a second array of this name, or a name of more than %d bytes: %w", name, maxName, ErrFormat)
 		}
 		names[name] = true
 		e := &npzEntry{file: file, closed: closed}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
 
 // A Tensor is one array of an open file: its description, and access to its
@@ -65,8 +64,6 @@ func readFull(r io.ReaderAt, dst []byte, offset int64) error {
 		return nil
 	case err == nil || errors.Is(err, io.EOF):
 		return fmt.Errorf("the file ends at byte %d, %d more were expected: %w", offset+int64(n), len(dst)-n, ErrFormat)
-	case errors.Is(err, os.ErrClosed):
-		return ErrClosed
 	default:
 		return err
 	}
@@ -157,15 +154,25 @@ func read[T any](t *Tensor, dst []T, decode func(dst []T, b []byte)) error {
 		return gather(t, dst, decode)
 	}
 	size := t.DType.Size()
-	buf := make([]byte, min(len(dst), chunkBytes/size)*size)
-	for offset := int64(0); len(dst) > 0; offset += int64(len(buf)) {
-		n := min(len(dst), len(buf)/size)
-		b := buf[:n*size]
-		if err := t.ReadBytes(b, offset); err != nil {
+	return chunks(t, len(dst), func(i int, b []byte) { decode(dst[i:i+len(b)/size], b) })
+}
+
+// chunks calls use with the bytes of the first n elements, some at a time; i is
+// the number of the first one. A column-major tensor comes whole: each part of
+// it would read every column.
+func chunks(t *Tensor, n int, use func(i int, b []byte)) error {
+	size := t.DType.Size()
+	most := chunkBytes / size
+	if t.columnMajor() {
+		most = max(n, 1)
+	}
+	buf := make([]byte, min(n, most)*size)
+	for i := 0; i < n; i += most {
+		b := buf[:min(most, n-i)*size]
+		if err := t.ReadBytes(b, int64(i)*int64(size)); err != nil {
 			return err
 		}
-		decode(dst[:n], b)
-		dst = dst[n:]
+		use(i, b)
 	}
 	return nil
 }

@@ -41,21 +41,21 @@ func part(t DType) int {
 	return t.Size()
 }
 
-var allTypes = []DType{Bool, U8, U16, U32, U64, I8, I16, I32, I64, F8E4M3, F8E5M2, F16, BF16, F32, F64, C64, C128}
+var allTypes = []DType{Bool, U8, U16, U32, U64, I8, I16, I32, I64, F8E4M3, F8E5M2, F16, BF16, F32, F64, C64, C128, F8E8M0, F8E4M3FNUZ, F8E5M2FNUZ}
 
 func TestDTypes(t *testing.T) {
 	sizes := map[DType]int{
 		Invalid: 0, Bool: 1, U8: 1, I8: 1, F8E4M3: 1, F8E5M2: 1, U16: 2, I16: 2, F16: 2, BF16: 2,
-		U32: 4, I32: 4, F32: 4, U64: 8, I64: 8, F64: 8, C64: 8, C128: 16, C128 + 1: 0, 255: 0,
+		U32: 4, I32: 4, F32: 4, U64: 8, I64: 8, F64: 8, C64: 8, C128: 16, F8E8M0: 1, F8E4M3FNUZ: 1, F8E5M2FNUZ: 1, F8E5M2FNUZ + 1: 0, 255: 0,
 	}
 	for dtype, size := range sizes {
 		if dtype.Size() != size {
 			t.Errorf("%s: %d bytes, want %d", dtype, dtype.Size(), size)
 		}
 	}
-	names := "invalid BOOL U8 U16 U32 U64 I8 I16 I32 I64 F8_E4M3 F8_E5M2 F16 BF16 F32 F64 C64 C128 DType(18) DType(255)"
+	names := "invalid BOOL U8 U16 U32 U64 I8 I16 I32 I64 F8_E4M3 F8_E5M2 F16 BF16 F32 F64 C64 C128 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ DType(21) DType(255)"
 	var got []string
-	for dtype := Invalid; dtype <= C128+1; dtype++ {
+	for dtype := Invalid; dtype <= F8E5M2FNUZ+1; dtype++ {
 		got = append(got, dtype.String())
 	}
 	got = append(got, DType(255).String())
@@ -154,7 +154,7 @@ func TestTypesWithoutNumbers(t *testing.T) {
 	for i := range b {
 		b[i] = byte(i + 1)
 	}
-	for _, dtype := range []DType{C64, C128, F8E4M3, F8E5M2, Invalid} {
+	for _, dtype := range []DType{C64, C128, F8E4M3, F8E5M2, F8E8M0, F8E4M3FNUZ, F8E5M2FNUZ, Invalid} {
 		x := inMemory(b, dtype, 0, 2)
 		for name, err := range map[string]error{
 			"Float64s": x.Float64s(make([]float64, 2)),
@@ -513,7 +513,7 @@ func TestReadErrors(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for want, source := range map[error]io.ReaderAt{ErrFormat: silent{}, errDisk: broken{}, ErrClosed: f} {
+	for want, source := range map[error]io.ReaderAt{ErrFormat: silent{}, errDisk: broken{}, ErrClosed: &source{file: f}} {
 		for _, fortran := range []bool{false, true} {
 			x := inMemory(nil, F32, 0, 2, 3)
 			x.source, x.fortran = source, fortran
