@@ -14,8 +14,8 @@ import (
 // An encoded state, little endian:
 //
 //	magic     16 bytes
-//	length    uint32, bytes of the head
-//	head      JSON: plan and fingerprint, as json.Marshal writes them
+//	length    uint32, how many bytes of JSON follow
+//	header    JSON: plan and fingerprint, as json.Marshal writes them
 //	seen      uint64 per 64 batches
 //	bad       int32 per layer
 //	sums      536 bytes each, kernels.Accumulator
@@ -71,7 +71,7 @@ func (s *State) encodedSize(head int) int {
 func (s *State) UnmarshalBinary(data []byte) error {
 	decoded, err := decode(data)
 	if err != nil {
-		return fmt.Errorf("cka: UnmarshalBinary: %w: %w", err, ErrFormat)
+		return fmt.Errorf("cka: %w: %w", err, ErrFormat)
 	}
 	*s = *decoded
 	return nil

@@ -46,6 +46,7 @@ func (c *common) config() cambium.Config {
 type app struct {
 	common
 
+	CKA     ckaCommand     `cmd:"" name:"cka" help:"Compare layers: CKA of all pairs within one file or between two."`
 	Demo    demoCommand    `cmd:"" help:"Compare the blocks of a small model, on embedded hidden states."`
 	Devices devicesCommand `cmd:"" help:"List backends and tiers, and why one is not usable."`
 	Version versionCommand `cmd:"" help:"Print the version."`
