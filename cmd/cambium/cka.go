@@ -15,7 +15,7 @@ import (
 
 // ckaCommand compares layers, or adds states of a comparison in shards.
 type ckaCommand struct {
-	Compare ckaCompare `cmd:"" default:"withargs" hidden:"" help:"Compare the layers of one file, or of two."`
+	Compare ckaCompare `cmd:"" default:"withargs" help:"Compare the layers of one file, or of two. The word compare may be left out."`
 	Merge   ckaMerge   `cmd:"" help:"Add the states that shards wrote with --state."`
 }
 

@@ -64,6 +64,9 @@ func (in *layers) open(path string) ([]layer, error) {
 	}
 	in.closer = append(in.closer, file)
 	names := file.Names()
+	if _, sorted := file.(*weights.File); sorted {
+		slices.SortFunc(names, naturalOrder) // the order in such a file says nothing
+	}
 	only := len(names) == 1
 	var out []layer
 	var passed []string

@@ -448,3 +448,30 @@ func TestBytesText(t *testing.T) {
 		}
 	}
 }
+
+// The help of cka shows what it does without a subcommand.
+func TestCKAHelp(t *testing.T) {
+	code, out, _ := invoke(t.Context(), "cka", "--help")
+	for _, want := range []string{"<x> [<y>]", "--estimator", "--rbf-fraction", "--permutations", "cambium cka merge"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("exit code %d; the help does not show %q:\n%s", code, want, out)
+		}
+	}
+	if _, out, _ = invoke(t.Context(), "cka", "merge", "--help"); !strings.Contains(out, "<state> ...") || strings.Contains(out, "--estimator") {
+		t.Errorf("help of merge:\n%s", out)
+	}
+	if _, out, _ = invoke(t.Context(), "--help"); !strings.Contains(out, "cka compare <x> [<y>]") {
+		t.Errorf("help:\n%s", out)
+	}
+}
+
+// Layers of a safetensors file come in the order of their numbers.
+func TestCKAOrder(t *testing.T) {
+	var arrays []weights.Array
+	for _, name := range []string{"h.10", "h.9", "h.0"} {
+		arrays = append(arrays, weights.Float64s(name, sixX, 6, 2))
+	}
+	if r := ckaJSON(t, writeArrays(t, "a.safetensors", arrays...)); !slices.Equal(r.Rows, []string{"h.0", "h.9", "h.10"}) {
+		t.Errorf("rows %v", r.Rows)
+	}
+}

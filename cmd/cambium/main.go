@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/pprof"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -70,7 +71,7 @@ type exit int
 // run parses and runs one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	var a app
-	parser, err := kong.New(&a, kong.Name("cambium"), kong.UsageOnError(), kong.Writers(stdout, stderr),
+	parser, err := kong.New(&a, kong.Name("cambium"), kong.UsageOnError(), kong.Writers(stdout, stderr), kong.Help(help),
 		kong.Description("Compute kernels for looking into neural networks, and tools on top of them."),
 		kong.Exit(func(code int) { panic(exit(code)) }), //nolint:forbidigo // recovered below: the parser must not go on
 	)
@@ -107,6 +108,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	default:
 		return complain(stderr, err, exitFailed)
 	}
+}
+
+// help prints the help of a command. One that can be called without a subcommand
+// shows what it does then, and the subcommands below.
+func help(o kong.HelpOptions, ctx *kong.Context) error {
+	node := ctx.Selected()
+	if node == nil || node.DefaultCmd == nil {
+		return kong.DefaultHelpPrinter(o, ctx)
+	}
+	plain := *ctx
+	plain.Path = append(slices.Clone(ctx.Path), &kong.Path{Parent: node, Command: node.DefaultCmd})
+	err := kong.DefaultHelpPrinter(o, &plain)
+	for _, sub := range node.Children {
+		if sub != node.DefaultCmd {
+			fmt.Fprintf(ctx.Stdout, "\nSee also: cambium %s --help\n    %s\n", sub.Path(), sub.Help)
+		}
+	}
+	return err
 }
 
 // complain prints an error as one line and returns the code.
