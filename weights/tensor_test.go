@@ -501,7 +501,7 @@ type broken struct{}
 
 func (broken) ReadAt([]byte, int64) (int, error) { return 0, errDisk }
 
-func TestReadErrors(t *testing.T) {
+func TestTensorReadErrors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	if err := os.WriteFile(path, make([]byte, 24), 0o600); err != nil {
 		t.Fatal(err)
