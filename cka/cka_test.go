@@ -76,6 +76,28 @@ func single(t testing.TB, m kernels.Matrix) kernels.Matrix {
 	return out
 }
 
+// padded returns the same matrix with rows further apart, and NaN between them.
+func padded(t testing.TB, m kernels.Matrix) kernels.Matrix {
+	t.Helper()
+	tight, err := kernels.Floats[float64](m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stride := m.Cols + 3
+	data := make([]float64, m.Rows*stride)
+	for i := range data {
+		data[i] = math.NaN()
+	}
+	for i := range m.Rows {
+		copy(data[i*stride:], tight[i*m.Stride:i*m.Stride+m.Cols])
+	}
+	out, err := kernels.Of(data, m.Rows, m.Cols, stride)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 func normal(seed uint64, rows, cols int) []float64 {
 	r := rand.New(rand.NewPCG(seed, 1))
 	out := make([]float64, rows*cols)
@@ -322,6 +344,7 @@ func TestUndefined(t *testing.T) {
 		{"NaN float32", single(t, planted(math.NaN())), biased, "NaN at row 2, column 1"},
 		{"Inf float16", half, biased, "+Inf at row 1, column 0"},
 		{"NaN bfloat16", narrow, biased, "NaN at row 2, column 0"},
+		{"NaN in a padded matrix", padded(t, planted(math.NaN())), biased, "NaN at row 2, column 1"},
 		{"overflow", planted(1e300), biased, "overflow"},
 		{"three rows debiased", flat(t, good[:9], 3), debiased, "3 rows: the debiased estimator needs 4"},
 		{"one row", flat(t, good[:3], 1), biased, "1 rows: the biased estimator needs 2"},
@@ -418,9 +441,48 @@ func TestLargestShares(t *testing.T) {
 	if shares, err = cka.LargestShares(context.Background(), b, list(flat(t, []float64{0, 0, 0, 4}, 4)), kernels.Options{}); err != nil || shares[0] != (cka.Shares{Row: 0.75, Column: 1, RowIndex: 3}) {
 		t.Errorf("exact shares: %+v, %v", shares, err)
 	}
+	// A view of padded rows gives the same; of equal rows and columns the first counts.
+	wide, err := cka.LargestShares(context.Background(), b, list(padded(t, flat(t, even, n))), kernels.Options{})
+	if err != nil || wide[0] != mustShares(t, b, flat(t, even, n)) {
+		t.Errorf("padded: %+v, %v", wide, err)
+	}
+	if s := mustShares(t, b, flat(t, []float64{1, 1, -1, -1, -1, -1, 1, 1}, 4)); s.RowIndex != 0 || s.ColumnIndex != 0 || s.Row != 0.25 || s.Column != 0.5 {
+		t.Errorf("all alike: %+v", s)
+	}
+	exactly(t, mustShares(t, b, flat(t, even, n)), even, n)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := cka.LargestShares(ctx, b, list(flat(t, even, n)), kernels.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+}
+
+func mustShares(t *testing.T, b kernels.Backend, m kernels.Matrix) cka.Shares {
+	t.Helper()
+	s, err := cka.LargestShares(context.Background(), b, list(m), kernels.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s[0]
+}
+
+// exactly compares shares with the definition.
+func exactly(t *testing.T, got cka.Shares, data []float64, n int) {
+	t.Helper()
+	d := len(data) / n
+	rows, columns, total := make([]float64, n), make([]float64, d), 0.0
+	for j := range d {
+		mean := 0.0
+		for i := range n {
+			mean += data[i*d+j] / float64(n)
+		}
+		for i := range n {
+			v := (data[i*d+j] - mean) * (data[i*d+j] - mean)
+			rows[i] += v
+			columns[j] += v
+			total += v
+		}
+	}
+	near(t, "row share", got.Row, slices.Max(rows)/total, 1e-14)
+	near(t, "column share", got.Column, slices.Max(columns)/total, 1e-14)
 }

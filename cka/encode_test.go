@@ -57,6 +57,7 @@ func hostile() map[string][]byte {
 		"too few sums":       raw(soundHead, []uint64{3}, []int32{-1}, 0),
 		"too many sums":      raw(soundHead, []uint64{3}, []int32{-1}, 2),
 		"batch beyond":       raw(soundHead, []uint64{7}, []int32{-1}, 1),
+		"batch far beyond":   raw(strings.Replace(soundHead, `"rows":8`, `"rows":280`, 1), []uint64{1, 1 << 6}, []int32{-1}, 1),
 		"seen, no backend":   raw(strings.Replace(soundHead, `"f"`, `""`, 1), []uint64{1}, []int32{-1}, 1),
 		"backend, none seen": raw(soundHead, []uint64{0}, []int32{-1}, 1),
 		"bad not seen":       raw(soundHead, []uint64{1}, []int32{1}, 1),

@@ -20,8 +20,7 @@ func (t *permutationTest) centredKernel(m kernels.Matrix, layer int) ([]float64,
 		return nil, fmt.Errorf("a kernel matrix of %d rows: %w", n, kernels.ErrMemory)
 	}
 	square := make([]float64, n*n)
-	defined, err := t.kernel(square, m, layer)
-	if err != nil || !defined {
+	if err := t.kernel(square, m, layer); err != nil {
 		return nil, err
 	}
 	if t.options.Estimator == kernels.Unbiased {
@@ -37,44 +36,44 @@ func (t *permutationTest) centredKernel(m kernels.Matrix, layer int) ([]float64,
 	return square, nil
 }
 
-// kernel fills square with the layer's kernel matrix. It is not defined if the
-// bandwidth rule finds 0.
-func (t *permutationTest) kernel(square []float64, m kernels.Matrix, layer int) (defined bool, err error) {
+// kernel fills square with the layer's kernel matrix, with NaN if the bandwidth
+// rule finds 0.
+func (t *permutationTest) kernel(square []float64, m kernels.Matrix, layer int) error {
 	n, o := t.n, t.options
 	x, err := float64Copy(t.ctx, t.backend, m, o.Kernel == kernels.Linear)
 	if err != nil {
-		return false, err
+		return err
 	}
 	dst, err := kernels.Of(square, n, n, n)
 	if err != nil {
-		return false, err
+		return err
 	}
 	out, in := []kernels.Matrix{dst}, []kernels.Matrix{x}
 	compute := o.Compute
 	compute.Progress = nil // its steps are permutations
 	switch o.Kernel {
 	case kernels.Linear:
-		return true, t.backend.Gram(t.ctx, out, in, 1, 0, kernels.Full, compute)
+		return t.backend.Gram(t.ctx, out, in, 1, 0, kernels.Full, compute)
 	case kernels.Gaussian:
 		bandwidth := o.Bandwidth
 		if bandwidth.Variance != nil {
 			if layer >= len(bandwidth.Variance) {
-				return false, fmt.Errorf("%d bandwidths for layer %d: %w", len(bandwidth.Variance), layer, kernels.ErrShape)
+				return fmt.Errorf("%d bandwidths for layer %d: %w", len(bandwidth.Variance), layer, kernels.ErrShape)
 			}
 			bandwidth.Variance = bandwidth.Variance[layer : layer+1]
 		}
 		err := t.backend.RBF(t.ctx, out, in, bandwidth, nil, compute)
 		if errors.Is(err, kernels.ErrDegenerate) {
-			return false, nil
+			err = nil
 		}
-		return true, err
+		return err
 	case kernels.Precomputed:
 		if m.Cols != n {
-			return false, fmt.Errorf("kernel matrix is %d x %d: %w", n, m.Cols, kernels.ErrShape)
+			return fmt.Errorf("kernel matrix is %d x %d: %w", n, m.Cols, kernels.ErrShape)
 		}
-		return true, t.backend.Copy(t.ctx, dst, x)
+		return t.backend.Copy(t.ctx, dst, x)
 	default:
-		return false, fmt.Errorf("kernel %d: %w", o.Kernel, kernels.ErrUnsupported)
+		return fmt.Errorf("kernel %d: %w", o.Kernel, kernels.ErrUnsupported)
 	}
 }
 

@@ -181,6 +181,16 @@ func TestPermuteUndefinedAndProgress(t *testing.T) {
 	if p := permute(t, b, list(flat(t, good3(t), 3)), nil, debiased, cka.Permutations{Count: 19}); !math.IsNaN(p[0]) {
 		t.Errorf("three rows, debiased: %v", p)
 	}
+	// The fewest rows for which the estimators are defined.
+	if p := permute(t, b, list(flat(t, normal(1, 4, 2), 4)), nil, debiased, cka.Permutations{Count: 19}); math.IsNaN(p[0]) {
+		t.Errorf("four rows, debiased: %v", p)
+	}
+	if p := permute(t, b, list(flat(t, []float64{1, 5}, 2)), nil, biased, cka.Permutations{Count: 19}); math.IsNaN(p[0]) {
+		t.Errorf("two rows, biased: %v", p)
+	}
+	if p := permute(t, b, list(padded(t, good)), list(good), biased, cka.Permutations{Count: 19}); p[0] != 0.05 {
+		t.Errorf("padded rows: %v", p)
+	}
 	if p := permute(t, b, nil, nil, biased, cka.Permutations{Count: 1}); len(p) != 0 {
 		t.Errorf("no layers: %v", p)
 	}
