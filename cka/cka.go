@@ -162,8 +162,8 @@ func (r *Result) divide(two bool, e kernels.Estimator, floor []float64, reason f
 			// The larger root first: their product could underflow, and the order
 			// must not depend on which layer is x.
 			v := r.XY[i*r.M+j] / max(rx[i], ry[j]) / min(rx[i], ry[j])
-			if e == kernels.Biased && v > 1 {
-				v = 1 // Cauchy-Schwarz: more is rounding
+			if e == kernels.Biased {
+				v = min(v, 1) // Cauchy-Schwarz: more is rounding; NaN stays
 			}
 			if !two && i == j && !math.IsNaN(v) {
 				v = 1 // by definition

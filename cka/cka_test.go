@@ -317,6 +317,8 @@ func TestUndefined(t *testing.T) {
 		data[2*3+1] = v
 		return flat(t, data, 8)
 	}
+	last := slices.Clone(good)
+	last[len(last)-1] = math.NaN()
 	repeated := make([]float64, 8*3)
 	copy(repeated, good[:6])
 	half, err := kernels.OfBits(kernels.Float16, []uint16{0x3c00, 0x7c00, 0x4000, 0x4200, 0, 0x3800, 0x4400, 0x4500}, 8, 1, 1)
@@ -344,6 +346,7 @@ func TestUndefined(t *testing.T) {
 		{"NaN float32", single(t, planted(math.NaN())), biased, "NaN at row 2, column 1"},
 		{"Inf float16", half, biased, "+Inf at row 1, column 0"},
 		{"NaN bfloat16", narrow, biased, "NaN at row 2, column 0"},
+		{"NaN at the end", flat(t, last, 8), biased, "NaN at row 7, column 2"},
 		{"NaN in a padded matrix", padded(t, planted(math.NaN())), biased, "NaN at row 2, column 1"},
 		{"overflow", planted(1e300), biased, "overflow"},
 		{"three rows debiased", flat(t, good[:9], 3), debiased, "3 rows: the debiased estimator needs 4"},
@@ -359,7 +362,7 @@ func TestUndefined(t *testing.T) {
 				t.Errorf("as x: %v, %+v, want a reason with %q", r.At(0, 0), r.Undefined, c.reason)
 			}
 			r = compare(t, b, list(other), list(c.x), c.o)
-			last := len(r.Undefined) - 1
+			last := len(r.Undefined) - 1 // as y comes after x
 			if !math.IsNaN(r.At(0, 0)) || last < 0 || !r.Undefined[last].Y || !strings.Contains(r.Undefined[last].Reason, c.reason) {
 				t.Errorf("as y: %v, %+v, want a reason with %q", r.At(0, 0), r.Undefined, c.reason)
 			}

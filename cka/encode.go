@@ -43,7 +43,7 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cka: MarshalBinary: %w", err)
 	}
-	out := append(make([]byte, 0, s.encodedSize(len(head))), magic...)
+	out := []byte(magic)
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(head))) //nolint:gosec // names of at most 2 maxLayers layers
 	out = append(out, head...)
 	for _, w := range s.seen {
@@ -59,11 +59,6 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	}
 	sum := sha256.Sum256(out)
 	return append(out, sum[:]...), nil
-}
-
-// encodedSize returns the bytes of an encoding with a header of the given length.
-func (s *State) encodedSize(head int) int {
-	return len(magic) + 4 + head + 8*len(s.seen) + 4*len(s.bad) + accumulatorBytes*len(s.sums) + sha256.Size
 }
 
 // UnmarshalBinary replaces the state by an encoded one. Errors: [ErrFormat]; the

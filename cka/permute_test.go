@@ -80,6 +80,9 @@ func TestPermuteKernels(t *testing.T) {
 	if linear[0] != given[0] {
 		t.Errorf("p-value of the linear kernel %v, of the same kernel given %v", linear[0], given[0])
 	}
+	if p := permute(t, b, list(padded(t, square(x))), list(square(y)), cka.Options{Kernel: kernels.Precomputed}, perms); p[0] != given[0] {
+		t.Errorf("p-value of a padded kernel %v, want %v", p[0], given[0])
+	}
 	rule := permute(t, b, list(x), list(y), gaussian(0.5), perms)
 	used := compare(t, b, list(x), list(y), gaussian(0.5)).Variance
 	fixed := cka.Options{Kernel: kernels.Gaussian, Bandwidth: kernels.Bandwidth{Variance: used}}
@@ -180,6 +183,11 @@ func TestPermuteUndefinedAndProgress(t *testing.T) {
 	}
 	if p := permute(t, b, list(flat(t, good3(t), 3)), nil, debiased, cka.Permutations{Count: 19}); !math.IsNaN(p[0]) {
 		t.Errorf("three rows, debiased: %v", p)
+	}
+	for n := range 2 {
+		if p := permute(t, b, list(flat(t, make([]float64, n), n)), nil, biased, cka.Permutations{Count: 19}); !math.IsNaN(p[0]) {
+			t.Errorf("%d rows: %v", n, p)
+		}
 	}
 	// The fewest rows for which the estimators are defined.
 	if p := permute(t, b, list(flat(t, normal(1, 4, 2), 4)), nil, debiased, cka.Permutations{Count: 19}); math.IsNaN(p[0]) {
