@@ -207,7 +207,7 @@ func (e *npzEntry) open(r io.ReaderAt, size int64) (*npyHeader, error) {
 		return nil, err
 	}
 	h, err := readNPYHeader(content, f.UncompressedSize64)
-	return h, errors.Join(err, content.Close())
+	return h, cmp.Or(err, content.Close())
 }
 
 // ReadAt reads of the content, which is read whole and verified before.
@@ -248,7 +248,7 @@ func (e *npzEntry) verify() error {
 		return err
 	}
 	chunks, err := e.readAll(content)
-	if err := errors.Join(err, content.Close()); err != nil {
+	if err := cmp.Or(err, content.Close()); err != nil {
 		return err
 	}
 	e.chunks, e.verified = chunks, true
