@@ -152,8 +152,6 @@ func (m *metered) ReadAt(b []byte, offset int64) (int, error) {
 func zipError(err error) error {
 	var corrupt flate.CorruptInputError
 	switch {
-	case errors.Is(err, ErrFormat) || errors.Is(err, ErrUnsupported):
-		return err
 	case errors.Is(err, zip.ErrFormat), errors.Is(err, zip.ErrChecksum), errors.As(err, &corrupt),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %w", err, ErrFormat)

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestNPZGolden(t *testing.T) {
@@ -177,7 +178,7 @@ func le(v uint64, n int) string { return string(binary.LittleEndian.AppendUint64
 
 func TestHostileNPZ(t *testing.T) {
 	array := npyFile(1, dict("<f4", "False", "(3, 4)"), 48)
-	zeros := func(claim, size int) []byte {
+	zeros := func(claim uint64, size int) []byte {
 		return npyFile(1, dict("|u1", "False", fmt.Sprintf("(%d,)", claim)), size)
 	}
 	two := archiveOf(stored("a.npy", array), stored("b.npy", array))
@@ -421,7 +422,7 @@ func TestNPZChunks(t *testing.T) {
 		offset int64
 		n      int
 		err    error
-	}{{0, 10, nil}, {zipChunk - 5, 10, nil}, {n + 118, 10, nil}, {n + 119, 9, io.EOF}, {n + 128, 0, io.EOF}, {4 * zipChunk, 0, io.EOF}} {
+	}{{0, 10, nil}, {zipChunk - 5, 10, nil}, {n + 118, 10, nil}, {n + 119, 9, io.EOF}, {n + 128, 0, io.EOF}, {3 * zipChunk, 0, io.EOF}, {4 * zipChunk, 0, io.EOF}} {
 		if k, err := e.ReadAt(b, c.offset); k != c.n || !errors.Is(err, c.err) || !bytes.Equal(b[:k], array[min(c.offset, n+128):][:k]) {
 			t.Errorf("ReadAt at %d: %d, %v; want %d, %v", c.offset, k, err, c.n, c.err)
 		}
@@ -572,6 +573,15 @@ func TestNPZRoundTrip(t *testing.T) {
 		file, err := os.ReadFile(path)
 		if err != nil || !bytes.Equal(w.Bytes(), again.Bytes()) || !bytes.Equal(w.Bytes(), file) {
 			t.Fatalf("the bytes are not the same each time: %v", err)
+		}
+		z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range z.File {
+			if first := time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC); !entry.Modified.Equal(first) || entry.Method != zip.Store {
+				t.Fatalf("%q is of %s, method %d", entry.Name, entry.Modified, entry.Method)
+			}
 		}
 		if accepted, read := checkNPZ(t, file); !accepted || read != len(arrays) {
 			t.Fatalf("accepted %v, %d of %d arrays read", accepted, read, len(arrays))

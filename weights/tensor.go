@@ -164,7 +164,7 @@ func chunks(t *Tensor, n int, use func(i int, b []byte)) error {
 	size := t.DType.Size()
 	most := chunkBytes / size
 	if t.columnMajor() {
-		most = max(n, 1)
+		most = n // not 0
 	}
 	buf := make([]byte, min(n, most)*size)
 	for i := 0; i < n; i += most {
