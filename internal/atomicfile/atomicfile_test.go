@@ -2,12 +2,14 @@ package atomicfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -71,7 +73,7 @@ func TestFillFails(t *testing.T) {
 		_, _ = io.WriteString(w, "new")
 		return mine
 	})
-	if err != mine { //nolint:errorlint // as it is
+	if err != mine {
 		t.Errorf("got %v", err)
 	}
 	func() {
@@ -130,8 +132,9 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	_, err := Create(filepath.Join(folder, "no", "such"), 0o600)
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "creating") {
+	none := filepath.Join(folder, "no", "such")
+	_, err := Create(none, 0o600)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "atomicfile: "+none+": creating") {
 		t.Errorf("no folder: %v", err)
 	}
 }
@@ -153,6 +156,41 @@ func TestReadOnlyFolder(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	only(t, folder, "a")
+}
+
+func TestSyncFolder(t *testing.T) {
+	if err := (system{}).SyncFolder(t.TempDir()); err != nil {
+		t.Error(err)
+	}
+	err := system{}.SyncFolder(filepath.Join(t.TempDir(), "none"))
+	if want := runtime.GOOS != "windows"; errors.Is(err, fs.ErrNotExist) != want {
+		t.Errorf("no folder: %v", err)
+	}
+	for cause, dropped := range map[error]bool{syscall.EINVAL: true, errors.ErrUnsupported: true, fmt.Errorf("x: %w", errors.ErrUnsupported): true, syscall.EIO: false, nil: true} {
+		if err := unlessUnsupported(cause); (err == nil) != dropped || !dropped && err != cause {
+			t.Errorf("%v is %v", cause, err)
+		}
+	}
+}
+
+// sweptInTheMiddle has a sweep at the worst moment, right before the rename.
+type sweptInTheMiddle struct {
+	system
+	t *testing.T
+}
+
+func (s sweptInTheMiddle) Rename(from, to string) error {
+	if gone, err := s.RemoveStray(from); gone || err != nil {
+		s.t.Errorf("the file was swept: %t, %v", gone, err)
+	}
+	return s.system.Rename(from, to)
+}
+
+func TestLockedUntilRenamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	if err := write(sweptInTheMiddle{t: t}, path, 0o600, fill("new")); err != nil || read(t, path) != "new" {
+		t.Error(err)
+	}
 }
 
 func TestTemporary(t *testing.T) {

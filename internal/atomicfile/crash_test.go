@@ -139,7 +139,7 @@ func checkFault(t *testing.T, where string, d *disk, err error, failed, before s
 		}
 	case err == nil:
 		t.Errorf("%s: no error", where)
-	case !errors.Is(err, cause) || !strings.Contains(err.Error(), target) || !harmless && !strings.Contains(err.Error(), operations[failed]):
+	case !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), "atomicfile: "+target+": ") || !harmless && !strings.Contains(err.Error(), operations[failed]):
 		t.Errorf("%s: the error is %q", where, err)
 	}
 	if got := d.content(target); got != want {
@@ -206,6 +206,27 @@ func TestWriteErrorStays(t *testing.T) {
 	}
 }
 
+// TestCommitCleansUp: a Commit that fails needs no Abort.
+func TestCommitCleansUp(t *testing.T) {
+	for _, failing := range []string{"sync", "close", "rename"} {
+		d := newDisk(nil)
+		d.closeFirst = true
+		f, err := create(d, target, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.fault = func(_ int, call string) (error, bool) {
+			if call == failing {
+				return syscall.EIO, false
+			}
+			return nil, false
+		}
+		if err := f.Commit(); !errors.Is(err, syscall.EIO) || len(d.names) > 0 {
+			t.Errorf("%s fails: %v; left are %v", failing, err, d.names)
+		}
+	}
+}
+
 // TestNameTaken: a temporary name that is in use is no failure, a folder where
 // all of them are is.
 func TestNameTaken(t *testing.T) {
@@ -257,11 +278,11 @@ func TestSweepReportsWhatItCannotRemove(t *testing.T) {
 		return nil, false
 	}
 	removed, err := sweep(d, "folder")
-	if removed != 1 || !errors.Is(err, syscall.EIO) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "0-0000000000000000") {
+	if removed != 1 || !errors.Is(err, syscall.EIO) || errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "atomicfile: "+filepath.Join("folder", prefix+"0-0000000000000000"+suffix)+": removing a stray: ") {
 		t.Errorf("%d removed, %v", removed, err)
 	}
 	d.fault = func(int, string) (error, bool) { return syscall.EACCES, false }
-	if removed, err := sweep(d, "folder"); removed != 0 || !errors.Is(err, syscall.EACCES) || !strings.Contains(err.Error(), "folder: listing") {
+	if removed, err := sweep(d, "folder"); removed != 0 || !errors.Is(err, syscall.EACCES) || !strings.HasPrefix(err.Error(), "atomicfile: folder: listing it: ") {
 		t.Errorf("unreadable folder: %d removed, %v", removed, err)
 	}
 }
