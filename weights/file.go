@@ -25,7 +25,6 @@ type File struct {
 
 // A shard is one file on the disk.
 type shard struct {
-	name string // as the index has it, or the path
 	file *source
 	data int64 // where the data begin
 	*header
@@ -43,7 +42,8 @@ type reference struct{ shard, entry uint32 }
 // with these exceptions, all refused here: a key that stands twice, types under
 // one byte (F4, F6_E2M3, F6_E3M2), descriptions written as arrays instead of
 // objects, shapes with a zero whose other dimensions overflow; and beyond
-// 1,000,000 tensors, rank 8, names of 4 KiB, numbers of 1024 digits.
+// 1,000,000 tensors or keys of metadata, rank 8, names of 4 KiB, numbers of 1024
+// digits.
 //
 // Errors: [ErrFormat]; [ErrUnsupported], also for files that are no safetensors
 // at all, pickles first of all; those of the system.
@@ -100,11 +100,16 @@ func openShard(path, shown string, open opener) (shard, error) {
 	if err != nil {
 		return shard{}, err
 	}
+	return readShard(f)
+}
+
+// readShard makes a shard of an open file, or closes it.
+func readShard(f *source) (shard, error) {
 	h, data, err := readHeader(f)
 	if err != nil {
 		return shard{}, errors.Join(err, f.Close())
 	}
-	return shard{name: shown, file: f, data: data, header: h}, nil
+	return shard{file: f, data: data, header: h}, nil
 }
 
 // readHeader reads and validates the header, and returns where the data begin.
@@ -164,16 +169,16 @@ func newFile(shards []shard) (*File, error) {
 		if !bytes.Equal(f.name(a), f.name(b)) {
 			continue
 		}
-		err := fmt.Errorf("%s: tensor %q stands twice: %w", shards[a.shard].name, f.name(a), ErrFormat)
+		err := fmt.Errorf("%s: tensor %s stands twice: %w", shards[a.shard].file.path, quote(f.name(a)), ErrFormat)
 		if a.shard != b.shard {
-			err = fmt.Errorf("tensor %q is both in %s and in %s: %w", f.name(a), shards[a.shard].name, shards[b.shard].name, ErrFormat)
+			err = fmt.Errorf("tensor %s is both in %s and in %s: %w", quote(f.name(a)), shards[a.shard].file.path, shards[b.shard].file.path, ErrFormat)
 		}
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-func (f *File) name(r reference) []byte { return f.shards[r.shard].header.name(int(r.entry)) }
+func (f *File) name(r reference) []byte { return f.shards[r.shard].name(int(r.entry)) }
 
 // find looks a name up.
 func (f *File) find(name string) (r reference, ok bool) {
@@ -199,7 +204,7 @@ func (f *File) Tensor(name string) (*Tensor, error) {
 	if r, ok := f.find(name); ok {
 		return f.tensor(r), nil
 	}
-	return nil, fmt.Errorf("weights: %s: %w: %q, among %d", f.shards[0].name, ErrMissing, name, f.Len())
+	return nil, fmt.Errorf("weights: %s: %w: %s, among %d", f.shards[0].file.path, ErrMissing, quote([]byte(name)), f.Len())
 }
 
 // Tensors goes over all tensors in the order of their data, shard by shard. Each
@@ -221,7 +226,7 @@ func (f *File) Names() []string {
 	names := make([]string, 0, f.Len())
 	for i := range f.shards {
 		for k := range f.shards[i].entries {
-			names = append(names, string(f.shards[i].header.name(k)))
+			names = append(names, string(f.shards[i].name(k)))
 		}
 	}
 	return names
@@ -253,7 +258,10 @@ func (f *File) Close() error {
 // A source is a file as tensors see it: errors have its name, and an end that
 // was not there when it was opened is one.
 type source struct {
-	file *os.File
+	file interface {
+		io.ReaderAt
+		io.Closer
+	}
 	path string
 	size int64 // when it was opened
 }

@@ -13,8 +13,8 @@ import (
 // the first limit and has none of the others.
 const (
 	maxHeader  = 100_000_000 // bytes
-	maxTensors = 1_000_000
-	maxName    = 4096 // bytes
+	maxTensors = 1_000_000   // and as many keys of metadata
+	maxName    = 4096        // bytes
 	maxRank    = 8
 )
 
@@ -27,6 +27,8 @@ var safetensorsTypes = [...]DType{
 	F8E5M2FNUZ, F8E4M3FNUZ, F8E8M0, F8E4M3, F8E5M2, I8, U8, Bool,
 }
 
+var errTooMany = fmt.Errorf("more than %d tensors: %w", maxTensors, ErrUnsupported)
+
 // A header is the description of one safetensors file: the text itself, strings
 // replaced by what they stand for, and where in it things are. What costs more
 // than a few bytes a tensor is made when it is asked for.
@@ -38,7 +40,7 @@ type header struct {
 	described bool
 }
 
-// An entry is one tensor. It has 32 bytes, and its shortest description 51.
+// An entry is one tensor. It has 32 bytes, and its description shortestEntry at least.
 type entry struct {
 	begin, size uint64 // bytes, from the beginning of the data
 	name, shape uint32 // where in the text
@@ -46,6 +48,8 @@ type entry struct {
 	rank        uint8
 	dtype       DType
 }
+
+const shortestEntry = len(`"":{"dtype":"U8","shape":[],"data_offsets":[0,1]}`)
 
 func (h *header) name(i int) []byte {
 	e := &h.entries[i]
@@ -64,17 +68,18 @@ func parseHeader(text []byte, data uint64) (*header, error) {
 	h := &header{text: text}
 	n := s.count('{', '}') // so that what is allocated is not a guess
 	if n > maxTensors+1 {
-		return nil, fmt.Errorf("%d tensors, %d at most: %w", n, maxTensors, ErrUnsupported)
+		return nil, errTooMany
 	}
-	h.entries = make([]entry, 0, n)
+	h.entries = make([]entry, 0, min(n, len(text)/shortestEntry))
 	described := false
+	var numbers [maxRank + 2]uint64 // of a shape and of the offsets; here, because they escape
 	s.enter('{')
 	for first := true; s.next('}', first); first = false {
 		name := s.str()
 		s.expect(':')
 		switch {
 		case string(name.of(text)) != metadataKey:
-			h.readEntry(s, name)
+			h.readEntry(s, name, numbers[:maxRank], numbers[maxRank:])
 		case described:
 			s.fail("%s stands twice", metadataKey)
 		default:
@@ -99,7 +104,12 @@ func (h *header) readMetadata(s *scanner) {
 		return
 	}
 	h.described = true
-	h.metadata = make([]span, 0, s.count('{', '}'))
+	n := s.count('{', '}')
+	if n > maxTensors {
+		s.refuse("more than %d keys in %s", maxTensors, metadataKey)
+		return
+	}
+	h.metadata = make([]span, 0, n)
 	s.enter('{')
 	for first := true; s.next('}', first); first = false {
 		h.metadata = append(h.metadata, s.str())
@@ -112,21 +122,20 @@ func (h *header) readMetadata(s *scanner) {
 	slices.SortFunc(h.metadata, func(a, b span) int { return bytes.Compare(a.of(h.text), b.of(h.text)) })
 	for i := 1; i < len(h.metadata); i++ {
 		if key := h.metadata[i].of(h.text); bytes.Equal(key, h.metadata[i-1].of(h.text)) {
-			s.fail("the key %q stands twice in %s", key, metadataKey)
+			s.fail("the key %s stands twice in %s", quote(key), metadataKey)
 			return
 		}
 	}
 }
 
 // readEntry reads the description of one tensor. Keys that are not known are
-// passed over.
-func (h *header) readEntry(s *scanner, name span) {
+// passed over. shape and offsets are room for its numbers.
+func (h *header) readEntry(s *scanner, name span, shape, offsets []uint64) {
 	const haveDType, haveShape, haveOffsets, haveAll = 1, 2, 4, 7
 	e := entry{name: name.at, nameLength: uint16(name.length)} //nolint:gosec // checked in the next line
 	if name.length > maxName {
 		s.refuse("a name of %d bytes, %d at most", name.length, maxName)
 	}
-	var shape, offsets [maxRank]uint64
 	have := 0
 	s.enter('{')
 	for first := true; s.next('}', first); first = false {
@@ -140,34 +149,34 @@ func (h *header) readEntry(s *scanner, name span) {
 		case "shape":
 			now = haveShape
 			s.peek()
-			e.shape = uint32(s.at)               //nolint:gosec // texts have 100 MB at most
-			e.rank = uint8(s.naturals(shape[:])) //nolint:gosec // 8 at most
+			e.shape = uint32(s.at)            //nolint:gosec // texts have 100 MB at most
+			e.rank = uint8(s.naturals(shape)) //nolint:gosec // 8 at most
 		case "data_offsets":
 			now = haveOffsets
-			if n := s.naturals(offsets[:2]); n != 2 {
+			if n := s.naturals(offsets); n != 2 {
 				s.fail("data_offsets are two numbers, not %d", n)
 			}
 		default:
 			s.skip()
 		}
 		if have&now != 0 {
-			s.fail("%s of tensor %q stands twice", key, name.of(h.text))
+			s.fail("%s of tensor %s stands twice", key, quote(name.of(h.text)))
 		}
 		have |= now
 	}
 	if have != haveAll {
-		s.fail("tensor %q has no dtype, no shape or no data_offsets", name.of(h.text))
+		s.fail("tensor %s has no dtype, no shape or no data_offsets", quote(name.of(h.text)))
 	}
 	if s.err != nil {
 		return
 	}
 	var err error
 	if e.begin = offsets[0]; e.begin > offsets[1] {
-		s.fail("the data of tensor %q end before they begin, at %d", name.of(h.text), e.begin)
+		s.fail("the data of tensor %s end before they begin, at %d", quote(name.of(h.text)), e.begin)
 	} else if e.size, err = sizeOf(e.dtype, shape[:e.rank]); err != nil {
-		s.err = fmt.Errorf("tensor %q: %w", name.of(h.text), err)
+		s.err = fmt.Errorf("tensor %s: %w", quote(name.of(h.text)), err)
 	} else if e.size != offsets[1]-e.begin {
-		s.fail("tensor %q has %d bytes by its shape and type %s, and %d by its offsets", name.of(h.text), e.size, e.dtype, offsets[1]-e.begin)
+		s.fail("tensor %s has %d bytes by its shape and type %s, and %d by its offsets", quote(name.of(h.text)), e.size, e.dtype, offsets[1]-e.begin)
 	}
 	h.entries = append(h.entries, e)
 }
@@ -197,7 +206,7 @@ func sizeOf(t DType, shape []uint64) (bytes uint64, err error) {
 // that is also something else has no room to be it in.
 func (h *header) checkLayout(data uint64) error {
 	if len(h.entries) > maxTensors {
-		return fmt.Errorf("%d tensors, %d at most: %w", len(h.entries), maxTensors, ErrUnsupported)
+		return errTooMany
 	}
 	slices.SortFunc(h.entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.size, b.size), cmp.Compare(a.name, b.name))
@@ -206,7 +215,7 @@ func (h *header) checkLayout(data uint64) error {
 	for i := range h.entries {
 		e := &h.entries[i]
 		if e.begin != at {
-			return fmt.Errorf("the data of tensor %q begin at byte %d, where %d was expected: they overlap or leave a gap: %w", h.name(i), e.begin, at, ErrFormat)
+			return fmt.Errorf("the data of tensor %s begin at byte %d, where %d was expected: they overlap or leave a gap: %w", quote(h.name(i)), e.begin, at, ErrFormat)
 		}
 		at = e.begin + e.size // the end was read as one number, so this does not overflow
 	}
@@ -257,7 +266,7 @@ func (s *scanner) dtype() DType {
 	case "F4", "F6_E2M3", "F6_E3M2":
 		s.refuse("type %s has elements of less than a byte: convert the tensor to a wider type", name)
 	default:
-		s.refuse("unknown type %q", name)
+		s.refuse("unknown type %s", quote(name))
 	}
 	return Invalid
 }

@@ -29,6 +29,15 @@ type span struct{ at, length uint32 }
 
 func (p span) of(text []byte) []byte { return text[p.at : p.at+p.length] }
 
+// quote is %q for text from a file, of which an error shows the beginning.
+func quote(b []byte) string {
+	const most = 80
+	if len(b) > most {
+		return strconv.Quote(string(b[:most])) + "..."
+	}
+	return strconv.Quote(string(b))
+}
+
 func (s *scanner) fail(format string, args ...any) {
 	if s.err == nil {
 		s.err = fmt.Errorf("byte %d: %s: %w", s.at, fmt.Sprintf(format, args...), ErrFormat)
@@ -197,18 +206,19 @@ func (s *scanner) str() span {
 	return p
 }
 
-// natural reads a number that is written as digits alone and fits 64 bits.
+// natural reads a number that is written as digits alone and fits 64 bits. That
+// it is a number of JSON, without leading zeros, skip has seen before.
 func (s *scanner) natural() uint64 {
 	s.peek()
 	if s.err != nil {
 		return 0
 	}
 	start := s.at
-	s.digits()
+	s.digits() // none are no number for ParseUint either
 	b := s.text[start:s.at]
 	n, err := strconv.ParseUint(string(b), 10, 64)
 	fraction := s.at < len(s.text) && bytes.IndexByte([]byte(".eE"), s.text[s.at]) >= 0
-	if err != nil || len(b) > 1 && b[0] == '0' || fraction {
+	if err != nil || fraction {
 		s.at = start
 		s.fail("a whole number from 0 to 2^64-1, in plain digits, was expected")
 		return 0
@@ -216,10 +226,22 @@ func (s *scanner) natural() uint64 {
 	return n
 }
 
-func (s *scanner) digits() {
+// digits walks over digits and reports whether there were any.
+func (s *scanner) digits() bool {
+	start := s.at
 	for s.at < len(s.text) && s.text[s.at]-'0' < 10 {
 		s.at++
 	}
+	return s.at > start
+}
+
+// accept walks over one character that may be there.
+func (s *scanner) accept(a, b byte) bool {
+	if s.at < len(s.text) && (s.text[s.at] == a || s.text[s.at] == b) {
+		s.at++
+		return true
+	}
+	return false
 }
 
 // count returns how many elements the array or object has that comes next, and
@@ -287,26 +309,15 @@ func (s *scanner) number() {
 		return
 	}
 	start := s.at
-	some := func() bool {
-		from := s.at
-		s.digits()
-		return s.at > from
+	s.accept('-', '-')
+	ok := s.accept('0', '0') || s.digits()
+	whole := s.at
+	if s.accept('.', '.') {
+		ok = s.digits() && ok
 	}
-	on := func(set string) bool {
-		if s.at < len(s.text) && bytes.IndexByte([]byte(set), s.text[s.at]) >= 0 {
-			s.at++
-			return true
-		}
-		return false
-	}
-	on("-")
-	ok := on("0") || some()
-	if on(".") {
-		ok = some() && ok
-	}
-	if on("eE") {
-		on("+-")
-		ok = some() && ok
+	if s.accept('e', 'E') {
+		s.accept('+', '-')
+		ok = s.digits() && ok
 	}
 	b := s.text[start:s.at]
 	if !ok {
@@ -317,6 +328,9 @@ func (s *scanner) number() {
 	if len(b) > maxNumber {
 		s.fail("a number of %d characters, %d at most", len(b), maxNumber)
 		return
+	}
+	if s.at == whole && len(b) < 300 {
+		return // a whole number below the largest float64
 	}
 	if _, err := strconv.ParseFloat(string(b), 64); err != nil {
 		s.fail("the number %s is out of range", b)

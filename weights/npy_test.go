@@ -529,13 +529,11 @@ func TestNPYHeaderText(t *testing.T) {
 // full takes some bytes and then no more.
 type full struct{ room int }
 
-var errFull = errors.New("disk full")
-
 func (f *full) Write(b []byte) (int, error) {
 	n := min(len(b), f.room)
 	f.room -= n
 	if n < len(b) {
-		return n, errFull
+		return n, errDisk
 	}
 	return n, nil
 }
@@ -580,7 +578,7 @@ func TestWriteNPYFails(t *testing.T) {
 	}
 	a := func() Array { return Float32s("", []float32{1, 2, 3}, 3) }
 	for room := range 140 {
-		if err := WriteNPYTo(&full{room}, a()); !errors.Is(err, errFull) {
+		if err := WriteNPYTo(&full{room}, a()); !errors.Is(err, errDisk) {
 			t.Fatalf("room for %d of 140 bytes: %v", room, err)
 		}
 	}

@@ -638,7 +638,7 @@ func TestWriteNPZFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for room := range w.Len() {
-		if err := WriteNPZTo(&full{room}, []Array{good}); !errors.Is(err, errFull) {
+		if err := WriteNPZTo(&full{room}, []Array{good}); !errors.Is(err, errDisk) {
 			t.Fatalf("room for %d of %d bytes: %v", room, w.Len(), err)
 		}
 	}

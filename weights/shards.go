@@ -144,7 +144,7 @@ func (d *folder) openIndex(name string) (*File, error) {
 		e := &x.entries[i]
 		tensor := e.name.of(x.text)
 		if r, ok := f.find(string(tensor)); !ok || r.shard != e.shard {
-			err := fmt.Errorf("%s: tensor %q is not in %s, where the index has it: %w", shown, tensor, x.files[e.shard], ErrFormat)
+			err := fmt.Errorf("%s: tensor %s is not in %q, where the index has it: %w", shown, quote(tensor), x.files[e.shard], ErrFormat)
 			return nil, errors.Join(err, f.Close())
 		}
 	}
@@ -254,8 +254,8 @@ func (x *index) readMap(s *scanner) {
 		file := s.str().of(x.text)
 		number, ok := numbers[string(file)]
 		if !ok {
-			if len(x.files) == maxShards {
-				s.refuse("more than %d shards", maxShards)
+			if len(x.files) == maxShards || len(file) > maxName {
+				s.refuse("more than %d shards, or a name of more than %d bytes", maxShards, maxName)
 				return
 			}
 			number = uint32(len(x.files)) //nolint:gosec // limited
@@ -278,7 +278,7 @@ func (x *index) sort() error {
 	slices.SortFunc(x.entries, func(a, b indexEntry) int { return bytes.Compare(a.name.of(x.text), b.name.of(x.text)) })
 	for i := 1; i < len(x.entries); i++ {
 		if name := x.entries[i].name.of(x.text); bytes.Equal(name, x.entries[i-1].name.of(x.text)) {
-			return fmt.Errorf("the tensor %q stands twice: %w", name, ErrFormat)
+			return fmt.Errorf("the tensor %s stands twice: %w", quote(name), ErrFormat)
 		}
 	}
 	return nil

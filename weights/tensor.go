@@ -25,9 +25,9 @@ type Tensor struct {
 	fortran bool        // the first index runs fastest in the file
 }
 
-// chunkBytes is how much is read at once where elements are converted: two
-// such buffers fit into the first-level caches.
-const chunkBytes = 1 << 14
+// chunkBytes is how much is read or written at once where elements are converted;
+// it stays in a second-level cache.
+const chunkBytes = 1 << 16
 
 // Elements returns the number of elements.
 func (t *Tensor) Elements() int { return t.count }

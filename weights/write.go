@@ -113,27 +113,30 @@ func Write(path string, arrays []Array, metadata map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("weights: writing %s: %w", path, err)
 	}
-	err = atomicfile.Write(path, 0o666, func(w io.Writer) error {
-		buffered := bufio.NewWriterSize(w, chunkBytes)
-		if _, err := buffered.Write(head); err != nil {
-			return err
-		}
-		for i := range ordered {
-			a := &ordered[i]
-			exact := &exactWriter{w: buffered, left: a.size}
-			if err := a.Data(exact); err != nil {
-				return fmt.Errorf("tensor %q: %w", a.Name, err)
-			}
-			if exact.left > 0 {
-				return fmt.Errorf("tensor %q: %d bytes fewer than the %d that its shape has: %w", a.Name, exact.left, a.size, ErrShape)
-			}
-		}
-		return buffered.Flush()
-	})
+	err = atomicfile.Write(path, 0o666, func(w io.Writer) error { return writeAll(w, head, ordered) })
 	if err != nil {
 		return fmt.Errorf("weights: writing %s: %w", path, err)
 	}
 	return nil
+}
+
+// writeAll writes the beginning of a file and the data of the arrays.
+func writeAll(w io.Writer, head []byte, ordered []placed) error {
+	buffered := bufio.NewWriterSize(w, chunkBytes)
+	if _, err := buffered.Write(head); err != nil {
+		return err
+	}
+	for i := range ordered {
+		a := &ordered[i]
+		exact := &exactWriter{w: buffered, left: a.size}
+		if err := a.Data(exact); err != nil {
+			return fmt.Errorf("tensor %q: %w", a.Name, err)
+		}
+		if exact.left > 0 {
+			return fmt.Errorf("tensor %q: %d bytes fewer than the %d that its shape has: %w", a.Name, exact.left, a.size, ErrShape)
+		}
+	}
+	return buffered.Flush()
 }
 
 // An exactWriter passes on a number of bytes and refuses more.

@@ -45,7 +45,7 @@ func removeStray(path string) (bool, error) {
 	if err := flock(f); err != nil {
 		return false, nil // in use, or no locks here
 	}
-	if err := os.Remove(path); err != nil {
+	if err := os.Remove(path); err != nil { //nolint:gosec // as above
 		return false, err
 	}
 	return true, nil

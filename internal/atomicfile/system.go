@@ -38,7 +38,7 @@ type file interface {
 type system struct{}
 
 func (system) Lstat(path string) (fs.FileInfo, error) { return os.Lstat(path) }
-func (system) Rename(from, to string) error           { return os.Rename(from, to) }
+func (system) Rename(from, to string) error           { return os.Rename(from, to) } //nolint:gosec // the caller's path
 func (system) Remove(path string) error               { return os.Remove(path) }
 
 // CloseBeforeRename: Windows does not rename an open file. Elsewhere the file,
@@ -74,8 +74,7 @@ func (system) Create(path string, mode fs.FileMode) (file, error) {
 
 func (system) RemoveStray(path string) (bool, error) { return removeStray(path) }
 
-// SyncFolder makes the names in a folder durable. File systems that cannot sync
-// a folder say so by EINVAL or a kind of "unsupported"; that is their best.
+// SyncFolder makes the names in a folder durable.
 func (system) SyncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -84,9 +83,14 @@ func (system) SyncFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	err = d.Sync()
+	return errors.Join(unlessUnsupported(d.Sync()), d.Close())
+}
+
+// unlessUnsupported drops what file systems answer that cannot sync a folder:
+// they have done their best.
+func unlessUnsupported(err error) error {
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil
+		return nil
 	}
-	return errors.Join(err, d.Close())
+	return err
 }
