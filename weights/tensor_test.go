@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -419,6 +420,27 @@ func TestFortranReadsInRuns(t *testing.T) {
 	}
 }
 
+// TestReadsInChunks: a row-major tensor is read in as few calls as chunks, and
+// memory is for one of them.
+func TestReadsInChunks(t *testing.T) {
+	for n, calls := range map[int]int{0: 0, 1: 1, chunkBytes / 2: 2, chunkBytes/2 + 1: 3, 1 << 20: 1 << 22 / chunkBytes} {
+		x := tensorOver(nil, F32, 0, n)
+		source := &counting{ReaderAt: bytes.NewReader(make([]byte, 4*n))}
+		x.source = source
+		dst := make([]float32, n)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := x.Float32s(dst)
+		runtime.ReadMemStats(&after)
+		if err != nil || source.calls != calls || source.bytes != 4*n {
+			t.Errorf("%d elements: %d bytes in %d reads, %v; want %d in %d", n, source.bytes, source.calls, err, 4*n, calls)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > uint64(min(4*n, chunkBytes)+1<<14) {
+			t.Errorf("%d elements: %d bytes allocated", n, got)
+		}
+	}
+}
+
 func TestRequestsOutside(t *testing.T) {
 	x := tensorOver(make([]byte, 24), F32, 0, 2, 3)
 	if x.Elements() != 6 || x.Bytes() != 24 {
@@ -495,6 +517,11 @@ type silent struct{}
 
 func (silent) ReadAt(b []byte, _ int64) (int, error) { return len(b) / 2, nil }
 
+// atEnd says so in words of its own.
+type atEnd struct{}
+
+func (atEnd) ReadAt([]byte, int64) (int, error) { return 0, fmt.Errorf("no more: %w", io.EOF) }
+
 var errDisk = errors.New("disk on fire")
 
 type broken struct{}
@@ -513,16 +540,19 @@ func TestTensorReadErrors(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for want, source := range map[error]io.ReaderAt{ErrFormat: silent{}, errDisk: broken{}, ErrClosed: &source{file: f}} {
+	for _, c := range []struct {
+		source io.ReaderAt
+		want   error
+	}{{silent{}, ErrFormat}, {atEnd{}, ErrFormat}, {broken{}, errDisk}, {&source{file: f}, ErrClosed}} {
 		for _, fortran := range []bool{false, true} {
 			x := tensorOver(nil, F32, 0, 2, 3)
-			x.source, x.fortran = source, fortran
+			x.source, x.fortran = c.source, fortran
 			for name, err := range map[string]error{
 				"Float64s":  x.Float64s(make([]float64, 6)),
 				"ReadBytes": x.ReadBytes(make([]byte, 24), 0),
 			} {
-				if !errors.Is(err, want) {
-					t.Errorf("%s from %T: %v; want %v", name, source, err, want)
+				if !errors.Is(err, c.want) {
+					t.Errorf("%s from %T: %v; want %v", name, c.source, err, c.want)
 				}
 			}
 		}
