@@ -292,10 +292,21 @@ func TestNPZContentLies(t *testing.T) {
 		}
 		for range 2 { // an error is not taken for success the second time
 			err = tensors[0].Float32s(make([]float32, tensors[0].Elements()))
-			if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "weights: a: ") {
+			if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), `weights: "a": `) {
 				t.Errorf("%s: %v; want %q", c.name, err, c.says)
 			}
 		}
+	}
+}
+
+// TestNPZErrorsAreOneLine: a name from the file does not break the message that
+// has it. The fuzz target found one that did.
+func TestNPZErrorsAreOneLine(t *testing.T) {
+	array := npyFile(1, dict("<f4", "False", "(3, 4)"), 48)
+	name := "line\none\x00" + strings.Repeat("n", 3000)
+	file := archiveWith(func(h *zip.FileHeader) { h.CRC32++ }, stored(name+".npy", array), deflated(name+"2.npy", array))
+	if accepted, read := checkNPZ(t, file); !accepted || read != 0 { // looks at the errors
+		t.Errorf("accepted %v, %d arrays read", accepted, read)
 	}
 }
 

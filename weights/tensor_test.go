@@ -498,7 +498,7 @@ func TestTruncated(t *testing.T) {
 				"ReadBytes": x.ReadBytes(make([]byte, 24), 0),
 			} {
 				want := fmt.Sprintf("the file ends at byte %d, %d more were expected", 10+length, 24-length)
-				if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "weights: x: ") {
+				if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), `weights: "x": `) {
 					t.Fatalf("fortran=%v, %d of 24 bytes: %s: %v; want %q", fortran, length, name, err, want)
 				}
 			}
