@@ -51,10 +51,9 @@ type entry struct {
 
 const shortestEntry = len(`"":{"dtype":"U8","shape":[],"data_offsets":[0,1]}`)
 
-func (h *header) name(i int) []byte {
-	e := &h.entries[i]
-	return span{e.name, uint32(e.nameLength)}.of(h.text)
-}
+func (h *header) name(i int) []byte { return h.nameOf(&h.entries[i]) }
+
+func (h *header) nameOf(e *entry) []byte { return span{e.name, uint32(e.nameLength)}.of(h.text) }
 
 // parseHeader reads the header of a file with so many bytes of data. It keeps and
 // changes text. The rules are those of the reference implementation, which are
@@ -215,6 +214,9 @@ func (h *header) checkLayout(data uint64) error {
 	for i := range h.entries {
 		e := &h.entries[i]
 		if e.begin != at {
+			if slices.ContainsFunc(h.entries[:i], func(o entry) bool { return bytes.Equal(h.nameOf(&o), h.name(i)) }) {
+				return fmt.Errorf("tensor %s stands twice: %w", quote(h.name(i)), ErrFormat)
+			}
 			return fmt.Errorf("the data of tensor %s begin at byte %d, where %d was expected: they overlap or leave a gap: %w", quote(h.name(i)), e.begin, at, ErrFormat)
 		}
 		at = e.begin + e.size // the end was read as one number, so this does not overflow
