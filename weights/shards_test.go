@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -330,8 +331,8 @@ func TestIndexLimits(t *testing.T) {
 		text []byte
 		says string
 	}{
-		{names(maxShards, func(i int) string { return fmt.Sprint(i) }), ""},
-		{names(maxShards+1, func(i int) string { return fmt.Sprint(i) }), "more than 10000 shards"},
+		{names(maxShards, strconv.Itoa), ""},
+		{names(maxShards+1, strconv.Itoa), "more than 10000 shards"},
 		{names(maxTensors, func(int) string { return "" }), ""},
 		{names(maxTensors+1, func(int) string { return "" }), "1000001 tensors, 1000000 at most"},
 	} {
@@ -375,7 +376,7 @@ func TestShardsAreClosed(t *testing.T) {
 		`{"weight_map":{"a":"one","b":"two"}}`, `{"weight_map":{"a":"one","b":"zzz"}}`, `{"weight_map":{"c":"one"}}`,
 		`{"weight_map":{"b":"bad"}}`, `{"weight_map":{"a":"one","b":"sub/../one"}}`, `{}`,
 	} {
-		index := put(t, folder, fmt.Sprint(i)+".index.json", []byte(text))
+		index := put(t, folder, strconv.Itoa(i)+".index.json", []byte(text))
 		if _, err := Open(index); err == nil {
 			t.Errorf("%s: accepted", text)
 		}
