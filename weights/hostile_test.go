@@ -136,6 +136,8 @@ func hostileFiles() []hostile {
 		// Empty tensors are within the format; their dimensions must not overflow all the same.
 		{"an empty tensor with a wide row", one("F32", "[0,1000000]", "[0,0]", 0), nil, ""},
 		{"an empty tensor whose other dimensions overflow", one("F32", "[0,4294967296,4294967296]", "[0,0]", 0), ErrFormat, "64 bits"},
+		{"an empty tensor with a dimension above 2^63", one("U8", "[0,9223372036854775808]", "[0,0]", 0), ErrUnsupported, "too large for this machine"},
+		{"the same with the dimensions in the other order", one("U8", "[9223372036854775808,0]", "[0,0]", 0), ErrUnsupported, "too large for this machine"},
 		{"an empty tensor at the end of another", file("{"+record("z", "F32", "[0]", "[8,8]")+","+a+","+record("e", "F32", "[0]", "[0,0]")+"}", 8), nil, ""},
 		{"an empty tensor inside another", file("{"+a+","+record("e", "F32", "[0]", "[4,4]")+"}", 8), ErrFormat, "overlap"},
 		// As the reference implementation has it.

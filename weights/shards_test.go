@@ -319,22 +319,25 @@ func TestIndexLimits(t *testing.T) {
 		t.Errorf("%v, %d bytes allocated", err, used)
 	}
 
-	names := func(n int, file func(i int) string) []byte {
+	shards := func(n int) []byte {
 		b := []byte(`{"weight_map":{`)
 		for i := range n {
-			b = fmt.Appendf(b, `"%x":"%s",`, i, file(i))
+			b = fmt.Appendf(b, `"%x":"%d",`, i, i)
 		}
 		b[len(b)-1] = '}'
 		return append(b, '}')
 	}
+	same := func(n int) []byte { return []byte(`{"weight_map":{` + strings.Repeat(`"":"",`, n-1) + `"":""}}`) }
 	for _, c := range []struct {
 		text []byte
+		want error
 		says string
 	}{
-		{names(maxShards, strconv.Itoa), ""},
-		{names(maxShards+1, strconv.Itoa), "more than 10000 shards"},
-		{names(maxTensors, func(int) string { return "" }), ""},
-		{names(maxTensors+1, func(int) string { return "" }), "1000001 tensors, 1000000 at most"},
+		{shards(maxShards), nil, ""},
+		{shards(maxShards + 1), ErrUnsupported, "more than 10000 shards"},
+		{same(maxTensors), ErrFormat, "stands twice"},
+		{same(maxTensors + 1), ErrUnsupported, "1000001 tensors, 1000000 at most"},
+		{[]byte(`{"weight_map":{"a":"` + strings.Repeat("s", maxName) + `"}}`), nil, ""},
 	} {
 		var x *index
 		size := len(c.text)
@@ -342,14 +345,25 @@ func TestIndexLimits(t *testing.T) {
 		if used := allocated(func() { x, err = parseIndex(c.text) }); used+uint64(size) > budget(size) {
 			t.Errorf("%d bytes allocated for a text of %d", used, size)
 		}
-		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), c.says)) {
+		if !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v, want %q", err, c.says)
 		}
 		if err == nil && (!slices.IsSorted(x.files) || len(x.files) > maxShards) {
 			t.Error("files are out of order")
 		}
-		if testing.Short() {
-			return
+	}
+}
+
+// TestVanished: what is gone between two looks is an error of the system.
+func TestVanished(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
+	for _, open := range []func() (*File, error){
+		func() (*File, error) { return openFolder(none) },
+		func() (*File, error) { return openIndex(filepath.Join(none, "x.index.json")) },
+		func() (*File, error) { return openIndex(none + ".index.json") },
+	} {
+		if _, err := open(); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), none) {
+			t.Errorf("got %v", err)
 		}
 	}
 }
