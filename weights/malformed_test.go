@@ -121,7 +121,7 @@ func allocated(f func()) uint64 {
 func TestMemory(t *testing.T) {
 	size := 16 << 20
 	if testing.Short() {
-		size = 4 << 20
+		size = 1 << 20 // with as much less room
 	}
 	list := func(open, end string, item func(i int) string) func(int) string {
 		return func(size int) string {
@@ -180,7 +180,7 @@ func TestMemory(t *testing.T) {
 				_ = err.Error()
 			}
 		})
-		if used > budget(len(b)) {
+		if used > uint64(len(b))*5/2 {
 			t.Errorf("%s: %.2f times the file of %d bytes", c.what, float64(used)/float64(len(b)), len(b))
 		}
 		if (err == nil) != c.accepted {
@@ -203,6 +203,9 @@ func TestTensorLimit(t *testing.T) {
 		"{" + strings.Repeat(`"":0,`, maxTensors-1) + `"":0}`:                    "'{' was expected",
 		`{"__metadata__":{` + strings.Repeat(`"":"",`, maxTensors-1) + `"":""}}`: "stands twice",
 	} {
+		if testing.Short() && !strings.HasPrefix(says, "more") {
+			continue
+		}
 		_, err := openBytes(file(header, 0))
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("want %s, got %v", says, err)
