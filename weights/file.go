@@ -42,7 +42,7 @@ type reference struct{ shard, entry uint32 }
 // with these exceptions, all refused here: a key that stands twice, types under
 // one byte (F4, F6_E2M3, F6_E3M2), descriptions written as arrays instead of
 // objects, shapes with a zero whose other dimensions overflow; and beyond
-// 1,000,000 tensors or keys of metadata, rank 8, names of 4 KiB, numbers of 1024
+// 1,000,000 tensors (and keys of metadata), rank 8, names of 4 KiB, numbers of 1024
 // digits.
 //
 // Errors: [ErrFormat]; [ErrUnsupported], also for files that are no safetensors
@@ -82,7 +82,10 @@ type opener func(path string, flag int, mode fs.FileMode) (*os.File, error)
 func openRegular(path, shown string, open opener) (*source, error) {
 	f, err := open(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		if in := (*fs.PathError)(nil); errors.As(err, &in) {
+			err = in.Err // a root knows only a part of the path
+		}
+		return nil, fmt.Errorf("opening %s: %w", shown, err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {

@@ -27,8 +27,6 @@ var safetensorsTypes = [...]DType{
 	F8E5M2FNUZ, F8E4M3FNUZ, F8E8M0, F8E4M3, F8E5M2, I8, U8, Bool,
 }
 
-var errTooMany = fmt.Errorf("more than %d tensors: %w", maxTensors, ErrUnsupported)
-
 // A header is the description of one safetensors file: the text itself, strings
 // replaced by what they stand for, and where in it things are. What costs more
 // than a few bytes a tensor is made when it is asked for.
@@ -51,10 +49,9 @@ type entry struct {
 
 const shortestEntry = len(`"":{"dtype":"U8","shape":[],"data_offsets":[0,1]}`)
 
-func (h *header) name(i int) []byte {
-	e := &h.entries[i]
-	return span{e.name, uint32(e.nameLength)}.of(h.text)
-}
+func (h *header) name(i int) []byte { return h.nameOf(&h.entries[i]) }
+
+func (h *header) nameOf(e *entry) []byte { return span{e.name, uint32(e.nameLength)}.of(h.text) }
 
 // parseHeader reads the header of a file with so many bytes of data. It keeps and
 // changes text. The rules are those of the reference implementation, which are
@@ -67,8 +64,8 @@ func parseHeader(text []byte, data uint64) (*header, error) {
 	s := &scanner{text: text}
 	h := &header{text: text}
 	n := s.count('{', '}') // so that what is allocated is not a guess
-	if n > maxTensors+1 {
-		return nil, errTooMany
+	if n > maxTensors {
+		return nil, fmt.Errorf("more than %d tensors: %w", maxTensors, ErrUnsupported)
 	}
 	h.entries = make([]entry, 0, min(n, len(text)/shortestEntry))
 	described := false
@@ -205,9 +202,6 @@ func sizeOf(t DType, shape []uint64) (bytes uint64, err error) {
 // these fill the rest of the file: no gap, no overlap, nothing behind. A file
 // that is also something else has no room to be it in.
 func (h *header) checkLayout(data uint64) error {
-	if len(h.entries) > maxTensors {
-		return errTooMany
-	}
 	slices.SortFunc(h.entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.size, b.size), cmp.Compare(a.name, b.name))
 	})
@@ -215,6 +209,9 @@ func (h *header) checkLayout(data uint64) error {
 	for i := range h.entries {
 		e := &h.entries[i]
 		if e.begin != at {
+			if slices.ContainsFunc(h.entries[:i], func(o entry) bool { return bytes.Equal(h.nameOf(&o), h.name(i)) }) {
+				return fmt.Errorf("tensor %s stands twice: %w", quote(h.name(i)), ErrFormat)
+			}
 			return fmt.Errorf("the data of tensor %s begin at byte %d, where %d was expected: they overlap or leave a gap: %w", quote(h.name(i)), e.begin, at, ErrFormat)
 		}
 		at = e.begin + e.size // the end was read as one number, so this does not overflow

@@ -121,7 +121,7 @@ func allocated(f func()) uint64 {
 func TestMemory(t *testing.T) {
 	size := 16 << 20
 	if testing.Short() {
-		size = 4 << 20
+		size = 1 << 20 // with as much less room
 	}
 	list := func(open, end string, item func(i int) string) func(int) string {
 		return func(size int) string {
@@ -180,7 +180,7 @@ func TestMemory(t *testing.T) {
 				_ = err.Error()
 			}
 		})
-		if used > budget(len(b)) {
+		if used > uint64(len(b))*5/2 {
 			t.Errorf("%s: %.2f times the file of %d bytes", c.what, float64(used)/float64(len(b)), len(b))
 		}
 		if (err == nil) != c.accepted {
@@ -194,33 +194,40 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestTensorLimit: a million tensors are read, one more is not.
+// TestTensorLimit: a million keys are read, metadata included; one more is not,
+// whatever it is.
 func TestTensorLimit(t *testing.T) {
+	for header, says := range map[string]string{
+		"{" + strings.Repeat(`"":0,`, maxTensors) + `"":0}`:                      "more than 1000000 tensors",
+		`{"__metadata__":{` + strings.Repeat(`"":"",`, maxTensors) + `"":""}}`:   "more than 1000000 keys",
+		"{" + strings.Repeat(`"":0,`, maxTensors-1) + `"":0}`:                    "'{' was expected",
+		`{"__metadata__":{` + strings.Repeat(`"":"",`, maxTensors-1) + `"":""}}`: "stands twice",
+	} {
+		if testing.Short() && !strings.HasPrefix(says, "more") {
+			continue
+		}
+		_, err := openBytes(file(header, 0))
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("want %s, got %v", says, err)
+		}
+	}
 	if testing.Short() {
-		t.Skip("a file of 58 MB")
+		return // the rest is a file of 58 MB
 	}
-	if _, err := openBytes(file(`{"__metadata__":{`+strings.Repeat(`"":"",`, maxTensors)+`"":""}}`, 0)); err == nil || !strings.Contains(err.Error(), "more than 1000000 keys") {
-		t.Errorf("a million and one keys: %v", err)
+	var b strings.Builder
+	b.WriteString(`{"__metadata__":{}`)
+	for i := range maxTensors - 1 {
+		fmt.Fprintf(&b, `,"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`, i)
 	}
-	for _, more := range []int{0, 1} {
-		var b strings.Builder
-		b.WriteString(`{"__metadata__":{}`)
-		for i := range maxTensors + more {
-			fmt.Fprintf(&b, `,"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`, i)
-		}
-		b.WriteByte('}')
-		whole := file(b.String(), 0)
-		var f *File
-		var err error
-		if used := allocated(func() { f, err = openBytes(whole) }); used > budget(len(whole)) {
-			t.Errorf("%d bytes allocated for a file of %d", used, len(whole))
-		}
-		if more == 0 && (err != nil || f.Len() != maxTensors) {
-			t.Errorf("a million tensors: %v", err)
-		}
-		if more == 1 && (err == nil || !strings.Contains(err.Error(), "more than 1000000 tensors")) {
-			t.Errorf("a million and one: %v", err)
-		}
+	b.WriteByte('}')
+	whole := file(b.String(), 0)
+	var f *File
+	var err error
+	if used := allocated(func() { f, err = openBytes(whole) }); used > budget(len(whole)) {
+		t.Errorf("%d bytes allocated for a file of %d", used, len(whole))
+	}
+	if err != nil || f.Len() != maxTensors-1 {
+		t.Errorf("a million keys: %v", err)
 	}
 }
 

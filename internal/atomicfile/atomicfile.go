@@ -15,6 +15,9 @@
 // that ran on another machine that shares the folder. On Windows it is a file
 // that nobody has open and that is an hour old. Elsewhere, and on file systems
 // without locks, nothing is removed.
+//
+// Errors begin with the file and the operation; a caller puts its own package's
+// name in front.
 package atomicfile
 
 import (
@@ -88,7 +91,7 @@ func create(on fileSystem, path string, mode fs.FileMode) (*File, error) {
 	case err != nil:
 		return nil, failure(path, "looking at it", err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("atomicfile: %s: %w but %s: name another file", path, ErrTarget, kind(info.Mode()))
+		return nil, fmt.Errorf("%s: %w but %s: name another file", path, ErrTarget, kind(info.Mode()))
 	}
 	folder := filepath.Dir(path)
 	// A folder that cannot be swept is no reason not to write.
@@ -164,7 +167,7 @@ func (f *File) fail(operation string, err error) error {
 // Abort gives the new content up and removes the temporary file. After
 // [File.Commit] it does nothing, so that it can be deferred.
 func (f *File) Abort() {
-	f.err = fmt.Errorf("atomicfile: %s: committed or aborted before: %w", f.path, fs.ErrClosed)
+	f.err = fmt.Errorf("%s: committed or aborted before: %w", f.path, fs.ErrClosed)
 	// Removed first and closed then, so that the lock outlives the name. Windows
 	// refuses to remove an open file, so it is tried again. What stays behind
 	// all the same is a stray for the next sweep.
@@ -233,5 +236,5 @@ func kind(mode fs.FileMode) string {
 }
 
 func failure(path, operation string, err error) error {
-	return fmt.Errorf("atomicfile: %s: %s: %w", path, operation, err)
+	return fmt.Errorf("%s: %s: %w", path, operation, err)
 }

@@ -139,7 +139,7 @@ func checkFault(t *testing.T, where string, d *disk, err error, failed, before s
 		}
 	case err == nil:
 		t.Errorf("%s: no error", where)
-	case !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), "atomicfile: "+target+": ") || !harmless && !strings.Contains(err.Error(), operations[failed]):
+	case !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), target+": ") || !harmless && !strings.Contains(err.Error(), operations[failed]):
 		t.Errorf("%s: the error is %q", where, err)
 	}
 	if got := d.content(target); got != want {
@@ -278,11 +278,11 @@ func TestSweepReportsWhatItCannotRemove(t *testing.T) {
 		return nil, false
 	}
 	removed, err := sweep(d, "folder")
-	if removed != 1 || !errors.Is(err, syscall.EIO) || errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "atomicfile: "+filepath.Join("folder", prefix+"0-0000000000000000"+suffix)+": removing a stray: ") {
+	if removed != 1 || !errors.Is(err, syscall.EIO) || errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), filepath.Join("folder", prefix+"0-0000000000000000"+suffix)+": removing a stray: ") {
 		t.Errorf("%d removed, %v", removed, err)
 	}
 	d.fault = func(int, string) (error, bool) { return syscall.EACCES, false }
-	if removed, err := sweep(d, "folder"); removed != 0 || !errors.Is(err, syscall.EACCES) || !strings.HasPrefix(err.Error(), "atomicfile: folder: listing it: ") {
+	if removed, err := sweep(d, "folder"); removed != 0 || !errors.Is(err, syscall.EACCES) || !strings.HasPrefix(err.Error(), "folder: listing it: ") {
 		t.Errorf("unreadable folder: %d removed, %v", removed, err)
 	}
 }

@@ -35,27 +35,32 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeForever writes one version after the other and says so after the first.
+// writeForever writes one version after the other, and says so before the first
+// and after each.
 func writeForever(path string, v uint64) error {
-	for {
-		piece := make([]byte, killedSize/16)
-		for i := 0; i < len(piece); i += 8 {
-			binary.LittleEndian.PutUint64(piece[i:], v)
-		}
-		err := Write(path, 0o600, func(w io.Writer) error {
-			for range 16 {
-				if _, err := w.Write(piece); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+	os.Stdout.WriteString("ready\n")
+	for ; ; v++ {
+		if err := writeVersion(path, v); err != nil {
 			return err
 		}
 		os.Stdout.WriteString("written\n")
-		v++
 	}
+}
+
+// writeVersion writes a file that is v over and over.
+func writeVersion(path string, v uint64) error {
+	piece := make([]byte, killedSize/16)
+	for i := 0; i < len(piece); i += 8 {
+		binary.LittleEndian.PutUint64(piece[i:], v)
+	}
+	return Write(path, 0o600, func(w io.Writer) error {
+		for range 16 {
+			if _, err := w.Write(piece); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // TestKill kills writers at random moments, without notice, and looks at what
@@ -69,13 +74,16 @@ func TestKill(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	folder := t.TempDir()
 	path := filepath.Join(folder, "target")
+	// The first version is written in peace, and shows how long one takes here.
+	begun := time.Now()
+	if err := writeVersion(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	longest := max(40*time.Millisecond, 2*time.Since(begun))
 	next, strays := uint64(1), 0
 	for i := range kills {
-		confirmed := next + killWriter(t, path, next, time.Duration(rng.IntN(40_000))*time.Microsecond)
+		confirmed := next + killWriter(t, path, next, time.Duration(rng.Int64N(int64(longest))))
 		b, err := os.ReadFile(path)
-		if errors.Is(err, os.ErrNotExist) && confirmed == 1 {
-			continue
-		}
 		if err != nil || len(b) != killedSize {
 			t.Fatalf("seed %d, kill %d: %d bytes, %v", seed, i, len(b), err)
 		}
@@ -108,8 +116,8 @@ func TestKill(t *testing.T) {
 	only(t, folder, "target")
 }
 
-// killWriter runs a writer, kills it after a while and returns how many versions
-// it confirmed.
+// killWriter runs a writer, kills it a while after it is ready and returns how
+// many versions it confirmed.
 func killWriter(t *testing.T, path string, first uint64, after time.Duration) (confirmed uint64) {
 	t.Helper()
 	writer := exec.Command(os.Args[0])
@@ -124,9 +132,13 @@ func killWriter(t *testing.T, path string, first uint64, after time.Duration) (c
 		}
 		t.Fatal(err)
 	}
-	time.AfterFunc(after, func() { _ = writer.Process.Kill() })
-	for lines := bufio.NewScanner(out); lines.Scan(); confirmed++ {
-		if lines.Text() != "written" {
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		switch lines.Text() {
+		case "ready":
+			time.AfterFunc(after, func() { _ = writer.Process.Kill() })
+		case "written":
+			confirmed++
+		default:
 			_ = writer.Process.Kill()
 			t.Errorf("the writer says %s", lines.Text())
 		}

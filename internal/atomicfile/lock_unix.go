@@ -45,10 +45,8 @@ func removeStray(path string) (bool, error) {
 	if err := flock(f); err != nil {
 		return false, nil // in use, or no locks here
 	}
-	if err := os.Remove(path); err != nil { //nolint:gosec // as above
-		return false, err
-	}
-	return true, nil
+	err = os.Remove(path) //nolint:gosec // as above
+	return err == nil, err
 }
 
 // flock takes the exclusive lock without waiting for it. It is released when the
