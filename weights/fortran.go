@@ -53,7 +53,7 @@ func (t *Tensor) panels(from, to int, use func(p panel)) error {
 		for row := from; row < to; row += n {
 			p := panel{row: row, rows: min(n, to-row), stride: stride, columns: numbers[:width]}
 			if err := t.readPanel(&p, buf, c); err != nil {
-				return fmt.Errorf("weights: %s: %w", t.Name, err)
+				return fmt.Errorf("weights: %s: %w", quote([]byte(t.Name)), err)
 			}
 			use(p)
 		}

@@ -204,8 +204,8 @@ func (e *npzEntry) open(r io.ReaderAt, size int64) (*npyHeader, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := readNPYHeader(content, f.UncompressedSize64)
-	return h, cmp.Or(err, content.Close())
+	defer content.Close() //nolint:errcheck // nothing was written
+	return readNPYHeader(content, f.UncompressedSize64)
 }
 
 // ReadAt reads of the content, which is read whole and verified before.
@@ -245,11 +245,11 @@ func (e *npzEntry) verify() error {
 	if err != nil {
 		return err
 	}
-	chunks, err := e.readAll(content)
-	if err := cmp.Or(err, content.Close()); err != nil {
+	defer content.Close() //nolint:errcheck // nothing was written
+	if e.chunks, err = e.readAll(content); err != nil {
 		return err
 	}
-	e.chunks, e.verified = chunks, true
+	e.verified = true
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -291,10 +292,21 @@ func TestNPZContentLies(t *testing.T) {
 		}
 		for range 2 { // an error is not taken for success the second time
 			err = tensors[0].Float32s(make([]float32, tensors[0].Elements()))
-			if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "weights: a: ") {
+			if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), `weights: "a": `) {
 				t.Errorf("%s: %v; want %q", c.name, err, c.says)
 			}
 		}
+	}
+}
+
+// TestNPZErrorsAreOneLine: a name from the file does not break the message that
+// has it. The fuzz target found one that did.
+func TestNPZErrorsAreOneLine(t *testing.T) {
+	array := npyFile(1, dict("<f4", "False", "(3, 4)"), 48)
+	name := "line\none\x00" + strings.Repeat("n", 3000)
+	file := archiveWith(func(h *zip.FileHeader) { h.CRC32++ }, stored(name+".npy", array), deflated(name+"2.npy", array))
+	if accepted, read := checkNPZ(t, file); !accepted || read != 0 { // looks at the errors
+		t.Errorf("accepted %v, %d arrays read", accepted, read)
 	}
 }
 
@@ -453,37 +465,64 @@ func (f *failing) ReadAt(b []byte, offset int64) (int, error) {
 // disk's, whichever it was, and a later attempt can succeed.
 func TestNPZDiskFails(t *testing.T) {
 	array := npyFile(1, dict("<f4", "False", "(3, 4)"), 48)
-	file := archiveOf(stored("a.npy", array), deflated("b.npy", array))
-	read := func(r *failing) error {
-		tensors, err := readNPZ(r, int64(len(file)), new(atomic.Bool))
-		if err != nil {
-			return err
-		}
-		for _, x := range tensors {
-			if err := x.Float32s(make([]float32, 12)); err != nil {
-				good := r.good
-				r.good = math.MaxInt
-				if again := x.Float32s(make([]float32, 12)); again != nil {
-					t.Errorf("after the disk recovered: %v", again)
-				}
-				r.good = good
-				return err
+	var written bytes.Buffer // has a descriptor behind each entry
+	if err := WriteNPZTo(&written, []Array{Float32s("a", make([]float32, 12), 12)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range [][]byte{archiveOf(stored("a.npy", array), deflated("b.npy", array)), written.Bytes()} {
+		calls := 0
+		for ; ; calls++ {
+			err := readTwice(t, &failing{bytes.NewReader(file), calls}, len(file))
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, errDisk) || errors.Is(err, ErrFormat) {
+				t.Fatalf("call %d failed: %v", calls, err)
 			}
 		}
-		return nil
-	}
-	calls := 0
-	for ; ; calls++ {
-		err := read(&failing{bytes.NewReader(file), calls})
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, errDisk) || errors.Is(err, ErrFormat) {
-			t.Fatalf("call %d failed: %v", calls, err)
+		if calls < 8 {
+			t.Errorf("%d calls only", calls)
 		}
 	}
-	if calls < 8 {
-		t.Errorf("%d calls only", calls)
+}
+
+// readTwice reads all arrays and returns the first error; it demands that the
+// array can be read when the disk has recovered.
+func readTwice(t *testing.T, r *failing, size int) error {
+	tensors, err := readNPZ(r, int64(size), new(atomic.Bool))
+	if err != nil {
+		return err
+	}
+	for _, x := range tensors {
+		if err := x.Float32s(make([]float32, 12)); err != nil {
+			r.good = math.MaxInt
+			if again := x.Float32s(make([]float32, 12)); again != nil {
+				t.Errorf("after the disk recovered: %v", again)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// TestZipErrors: the errors of zip and flate mean a malformed file, however they
+// are wrapped, and others stay what they are.
+func TestZipErrors(t *testing.T) {
+	for _, cause := range []error{zip.ErrFormat, zip.ErrChecksum, io.EOF, io.ErrUnexpectedEOF, flate.CorruptInputError(7)} {
+		if err := zipError(fmt.Errorf("in the middle: %w", cause)); !errors.Is(err, ErrFormat) || !errors.Is(err, cause) {
+			t.Errorf("%v: %v", cause, err)
+		}
+	}
+	for _, cause := range []error{errDisk, ErrUnsupported, ErrClosed, ErrFormat} {
+		if err := zipError(cause); err != cause {
+			t.Errorf("%v: %v", cause, err)
+		}
+	}
+	for _, cause := range []error{io.EOF, io.ErrUnexpectedEOF} {
+		r := io.MultiReader(strings.NewReader("ab"), iotest.ErrReader(fmt.Errorf("no more: %w", cause)))
+		if err := readPart(r, make([]byte, 3), "magic"); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "after 2 of 3") {
+			t.Errorf("%v wrapped: %v", cause, err)
+		}
 	}
 }
 
@@ -638,7 +677,7 @@ func TestWriteNPZFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for room := range w.Len() {
-		if err := WriteNPZTo(&full{room}, []Array{good}); !errors.Is(err, errFull) {
+		if err := WriteNPZTo(&full{room}, []Array{good}); !errors.Is(err, errDisk) {
 			t.Fatalf("room for %d of %d bytes: %v", room, w.Len(), err)
 		}
 	}

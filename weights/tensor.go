@@ -25,9 +25,9 @@ type Tensor struct {
 	fortran bool        // the first index runs fastest in the file
 }
 
-// chunkBytes is how much is read at once where elements are converted: two
-// such buffers fit into the first-level caches.
-const chunkBytes = 1 << 14
+// chunkBytes is how much is read or written at once where elements are converted;
+// it stays in a second-level cache.
+const chunkBytes = 1 << 16
 
 // Elements returns the number of elements.
 func (t *Tensor) Elements() int { return t.count }
@@ -41,13 +41,13 @@ func (t *Tensor) Bytes() int64 { return int64(t.count) * int64(t.DType.Size()) }
 func (t *Tensor) ReadBytes(dst []byte, offset int64) error {
 	size := t.DType.Size()
 	if size == 0 || len(dst)%size != 0 || offset < 0 || offset%int64(size) != 0 || offset > t.Bytes()-int64(len(dst)) {
-		return fmt.Errorf("weights: %s: bytes %d to %d of %d bytes of %s: %w", t.Name, offset, offset+int64(len(dst)), t.Bytes(), t.DType, ErrShape)
+		return fmt.Errorf("weights: %s: bytes %d to %d of %d bytes of %s: %w", quote([]byte(t.Name)), offset, offset+int64(len(dst)), t.Bytes(), t.DType, ErrShape)
 	}
 	if t.columnMajor() {
 		return t.gatherBytes(dst, int(offset/int64(size)))
 	}
 	if err := readFull(t.source, dst, t.offset+offset); err != nil {
-		return fmt.Errorf("weights: %s: %w", t.Name, err)
+		return fmt.Errorf("weights: %s: %w", quote([]byte(t.Name)), err)
 	}
 	t.littleEndian(dst)
 	return nil
@@ -108,7 +108,7 @@ func (t *Tensor) Float32s(dst []float32) error { return floats(t, dst) }
 
 func floats[T float32 | float64](t *Tensor, dst []T) error {
 	if !t.DType.Float() && !t.DType.integer() {
-		return fmt.Errorf("weights: %s: %s has no real numbers that are read here: %w", t.Name, t.DType, ErrUnsupported)
+		return fmt.Errorf("weights: %s: %s has no real numbers that are read here: %w", quote([]byte(t.Name)), t.DType, ErrUnsupported)
 	}
 	return read(t, dst, func(dst []T, b []byte) { decodeFloats(t.DType, dst, b) })
 }
@@ -118,7 +118,7 @@ func floats[T float32 | float64](t *Tensor, dst []T) error {
 // reading.
 func (t *Tensor) Bits16(dst []uint16) error {
 	if t.DType.Size() != 2 {
-		return fmt.Errorf("weights: %s: %s is not a 16-bit type: %w", t.Name, t.DType, ErrUnsupported)
+		return fmt.Errorf("weights: %s: %s is not a 16-bit type: %w", quote([]byte(t.Name)), t.DType, ErrUnsupported)
 	}
 	return read(t, dst, decodeBits16)
 }
@@ -128,7 +128,7 @@ func (t *Tensor) Bits16(dst []uint16) error {
 // [ErrShape] for another length; those of reading.
 func (t *Tensor) Int64s(dst []int64) error {
 	if !t.DType.integer() {
-		return fmt.Errorf("weights: %s: %s is not an integer type: %w", t.Name, t.DType, ErrUnsupported)
+		return fmt.Errorf("weights: %s: %s is not an integer type: %w", quote([]byte(t.Name)), t.DType, ErrUnsupported)
 	}
 	if err := read(t, dst, func(dst []int64, b []byte) { decodeInts(t.DType, dst, b) }); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (t *Tensor) Int64s(dst []int64) error {
 		for i, v := range dst {
 			if v < 0 {
 				//nolint:gosec // G115: back to what the file says
-				return fmt.Errorf("weights: %s: element %d, %d, does not fit int64: %w", t.Name, i, uint64(v), ErrUnsupported)
+				return fmt.Errorf("weights: %s: element %d, %d, does not fit int64: %w", quote([]byte(t.Name)), i, uint64(v), ErrUnsupported)
 			}
 		}
 	}
@@ -148,7 +148,7 @@ func (t *Tensor) Int64s(dst []int64) error {
 // some of them into numbers.
 func read[T any](t *Tensor, dst []T, decode func(dst []T, b []byte)) error {
 	if len(dst) != t.count {
-		return fmt.Errorf("weights: %s: %d elements wanted, the tensor has %d: %w", t.Name, len(dst), t.count, ErrShape)
+		return fmt.Errorf("weights: %s: %d elements wanted, the tensor has %d: %w", quote([]byte(t.Name)), len(dst), t.count, ErrShape)
 	}
 	if t.columnMajor() {
 		return gather(t, dst, decode)

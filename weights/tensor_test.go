@@ -10,13 +10,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// inMemory returns a tensor over bytes that start at offset.
-func inMemory(b []byte, t DType, offset int64, shape ...int) *Tensor {
+// tensorOver returns a tensor over bytes that start at offset.
+func tensorOver(b []byte, t DType, offset int64, shape ...int) *Tensor {
 	count := 1
 	for _, d := range shape {
 		count *= d
@@ -107,7 +108,7 @@ func TestValues(t *testing.T) {
 			if big {
 				file = swapped(little, part(c.dtype))
 			}
-			x := inMemory(append([]byte("xyz"), file...), c.dtype, 3, len(c.floats))
+			x := tensorOver(append([]byte("xyz"), file...), c.dtype, 3, len(c.floats))
 			x.big = big
 			f64, f32 := make([]float64, len(c.floats)), make([]float32, len(c.floats))
 			if err := errors.Join(x.Float64s(f64), x.Float32s(f32)); err != nil {
@@ -155,7 +156,7 @@ func TestTypesWithoutNumbers(t *testing.T) {
 		b[i] = byte(i + 1)
 	}
 	for _, dtype := range []DType{C64, C128, F8E4M3, F8E5M2, F8E8M0, F8E4M3FNUZ, F8E5M2FNUZ, Invalid} {
-		x := inMemory(b, dtype, 0, 2)
+		x := tensorOver(b, dtype, 0, 2)
 		for name, err := range map[string]error{
 			"Float64s": x.Float64s(make([]float64, 2)),
 			"Float32s": x.Float32s(make([]float32, 2)),
@@ -181,7 +182,7 @@ func TestTypesWithoutNumbers(t *testing.T) {
 			}
 		}
 	}
-	if err := inMemory(b, Invalid, 0, 2).ReadBytes(nil, 0); !errors.Is(err, ErrShape) {
+	if err := tensorOver(b, Invalid, 0, 2).ReadBytes(nil, 0); !errors.Is(err, ErrShape) {
 		t.Errorf("bytes of an invalid type: %v", err)
 	}
 }
@@ -192,7 +193,7 @@ func TestIntegersRoundOnce(t *testing.T) {
 	for dtype, v := range map[DType]uint64{U64: 1<<63 + 1<<39 + 1, I64: 1<<54 + 1<<30 + 1} {
 		b := binary.LittleEndian.AppendUint64(nil, v)
 		var got [1]float32
-		if err := inMemory(b, dtype, 0, 1).Float32s(got[:]); err != nil {
+		if err := tensorOver(b, dtype, 0, 1).Float32s(got[:]); err != nil {
 			t.Fatal(err)
 		}
 		want := float32(1<<54 + 1<<31)
@@ -207,13 +208,13 @@ func TestIntegersRoundOnce(t *testing.T) {
 
 func TestUint64BeyondInt64(t *testing.T) {
 	b := binary.LittleEndian.AppendUint64(make([]byte, 8), 1<<63)
-	err := inMemory(b, U64, 0, 2).Int64s(make([]int64, 2))
+	err := tensorOver(b, U64, 0, 2).Int64s(make([]int64, 2))
 	if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "element 1, 9223372036854775808,") {
 		t.Errorf("error %v; want ErrUnsupported naming element and value", err)
 	}
 	// The same bytes are no fault in a signed type.
 	got := make([]int64, 2)
-	if err := inMemory(b, I64, 0, 2).Int64s(got); err != nil || got[1] != math.MinInt64 {
+	if err := tensorOver(b, I64, 0, 2).Int64s(got); err != nil || got[1] != math.MinInt64 {
 		t.Errorf("I64: %d, %v", got, err)
 	}
 }
@@ -253,7 +254,7 @@ func TestFloat32Bits(t *testing.T) {
 		b = binary.LittleEndian.AppendUint32(b, v)
 	}
 	got := make([]float32, len(want))
-	if err := inMemory(b, F32, 0, len(want)).Float32s(got); err != nil {
+	if err := tensorOver(b, F32, 0, len(want)).Float32s(got); err != nil {
 		t.Fatal(err)
 	}
 	for i, v := range got {
@@ -299,7 +300,7 @@ func TestRanges(t *testing.T) {
 	for _, dtype := range allTypes {
 		for _, shape := range shapes {
 			size := dtype.Size()
-			x := inMemory(nil, dtype, int64(rng.IntN(9)), shape...)
+			x := tensorOver(nil, dtype, int64(rng.IntN(9)), shape...)
 			rows := random(rng, x.count*size)
 			for variant := range 4 {
 				x.fortran, x.big = variant&1 != 0, variant&2 != 0
@@ -346,7 +347,7 @@ func TestConversionOrders(t *testing.T) {
 		{301, 17, 37},
 		{9000, 2, 11},
 	} {
-		x := inMemory(nil, U16, 0, shape...)
+		x := tensorOver(nil, U16, 0, shape...)
 		rows := random(rng, 2*x.count)
 		want := make([]uint16, x.count)
 		decodeBits16(want, rows)
@@ -390,7 +391,7 @@ func (c *counting) ReadAt(b []byte, offset int64) (int, error) {
 // rows of a part only, unless they lie so close that one read is cheaper.
 func TestFortranReadsInRuns(t *testing.T) {
 	for _, shape := range [][]int{{4, 100_000}, {100_000, 4}, {512, 1000}, {4, 300, 400}, {panelBytes, 5}} {
-		x := inMemory(nil, F32, 0, shape...)
+		x := tensorOver(nil, F32, 0, shape...)
 		source := &counting{ReaderAt: bytes.NewReader(make([]byte, x.Bytes()))}
 		x.fortran, x.source = true, source
 		if err := x.Float32s(make([]float32, x.count)); err != nil {
@@ -407,7 +408,7 @@ func TestFortranReadsInRuns(t *testing.T) {
 		{near, 2, 4 * (columns*near - 2*(near-1))}, // two panels, each to its last column's element
 		{near + 1, columns, 4 * columns},
 	} {
-		x := inMemory(nil, F32, 0, c.rows, columns)
+		x := tensorOver(nil, F32, 0, c.rows, columns)
 		source := &counting{ReaderAt: bytes.NewReader(make([]byte, x.Bytes()))}
 		x.fortran, x.source = true, source
 		if err := x.ReadBytes(make([]byte, 4*columns), 0); err != nil {
@@ -419,8 +420,29 @@ func TestFortranReadsInRuns(t *testing.T) {
 	}
 }
 
+// TestReadsInChunks: a row-major tensor is read in as few calls as chunks, and
+// memory is for one of them.
+func TestReadsInChunks(t *testing.T) {
+	for n, calls := range map[int]int{0: 0, 1: 1, chunkBytes / 2: 2, chunkBytes/2 + 1: 3, 1 << 20: 1 << 22 / chunkBytes} {
+		x := tensorOver(nil, F32, 0, n)
+		source := &counting{ReaderAt: bytes.NewReader(make([]byte, 4*n))}
+		x.source = source
+		dst := make([]float32, n)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := x.Float32s(dst)
+		runtime.ReadMemStats(&after)
+		if err != nil || source.calls != calls || source.bytes != 4*n {
+			t.Errorf("%d elements: %d bytes in %d reads, %v; want %d in %d", n, source.bytes, source.calls, err, 4*n, calls)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > uint64(min(4*n, chunkBytes)+1<<14) {
+			t.Errorf("%d elements: %d bytes allocated", n, got)
+		}
+	}
+}
+
 func TestRequestsOutside(t *testing.T) {
-	x := inMemory(make([]byte, 24), F32, 0, 2, 3)
+	x := tensorOver(make([]byte, 24), F32, 0, 2, 3)
 	if x.Elements() != 6 || x.Bytes() != 24 {
 		t.Errorf("%d elements of %d bytes", x.Elements(), x.Bytes())
 	}
@@ -455,8 +477,8 @@ func TestRequestsOutside(t *testing.T) {
 		for name, err := range map[string]error{
 			"Float64s": x.Float64s(make([]float64, n)),
 			"Float32s": x.Float32s(make([]float32, n)),
-			"Bits16":   inMemory(nil, F16, 0, 2, 3).Bits16(make([]uint16, n)),
-			"Int64s":   inMemory(nil, I8, 0, 2, 3).Int64s(make([]int64, n)),
+			"Bits16":   tensorOver(nil, F16, 0, 2, 3).Bits16(make([]uint16, n)),
+			"Int64s":   tensorOver(nil, I8, 0, 2, 3).Int64s(make([]int64, n)),
 		} {
 			if !errors.Is(err, ErrShape) || !strings.Contains(err.Error(), fmt.Sprintf("%d elements wanted, the tensor has 6", n)) {
 				t.Errorf("%s of %d elements: %v", name, n, err)
@@ -469,21 +491,21 @@ func TestRequestsOutside(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	for _, fortran := range []bool{false, true} {
 		for length := range 24 {
-			x := inMemory(make([]byte, 10+length), F32, 10, 2, 3)
+			x := tensorOver(make([]byte, 10+length), F32, 10, 2, 3)
 			x.fortran = fortran
 			for name, err := range map[string]error{
 				"Float32s":  x.Float32s(make([]float32, 6)),
 				"ReadBytes": x.ReadBytes(make([]byte, 24), 0),
 			} {
 				want := fmt.Sprintf("the file ends at byte %d, %d more were expected", 10+length, 24-length)
-				if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "weights: x: ") {
+				if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), `weights: "x": `) {
 					t.Fatalf("fortran=%v, %d of 24 bytes: %s: %v; want %q", fortran, length, name, err, want)
 				}
 			}
 		}
 	}
 	// A column of its own that is cut short.
-	x := inMemory(make([]byte, 4*(3*5000)-1), F32, 0, 5000, 3)
+	x := tensorOver(make([]byte, 4*(3*5000)-1), F32, 0, 5000, 3)
 	x.fortran = true
 	if err := x.ReadBytes(make([]byte, 12), 4*3*4999); !errors.Is(err, ErrFormat) {
 		t.Errorf("last row of a file cut by one byte: %v", err)
@@ -494,6 +516,11 @@ func TestTruncated(t *testing.T) {
 type silent struct{}
 
 func (silent) ReadAt(b []byte, _ int64) (int, error) { return len(b) / 2, nil }
+
+// atEnd says so in words of its own.
+type atEnd struct{}
+
+func (atEnd) ReadAt([]byte, int64) (int, error) { return 0, fmt.Errorf("no more: %w", io.EOF) }
 
 var errDisk = errors.New("disk on fire")
 
@@ -513,16 +540,19 @@ func TestTensorReadErrors(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for want, source := range map[error]io.ReaderAt{ErrFormat: silent{}, errDisk: broken{}, ErrClosed: &source{file: f}} {
+	for _, c := range []struct {
+		source io.ReaderAt
+		want   error
+	}{{silent{}, ErrFormat}, {atEnd{}, ErrFormat}, {broken{}, errDisk}, {&source{file: f}, ErrClosed}} {
 		for _, fortran := range []bool{false, true} {
-			x := inMemory(nil, F32, 0, 2, 3)
-			x.source, x.fortran = source, fortran
+			x := tensorOver(nil, F32, 0, 2, 3)
+			x.source, x.fortran = c.source, fortran
 			for name, err := range map[string]error{
 				"Float64s":  x.Float64s(make([]float64, 6)),
 				"ReadBytes": x.ReadBytes(make([]byte, 24), 0),
 			} {
-				if !errors.Is(err, want) {
-					t.Errorf("%s from %T: %v; want %v", name, source, err, want)
+				if !errors.Is(err, c.want) {
+					t.Errorf("%s from %T: %v; want %v", name, c.source, err, c.want)
 				}
 			}
 		}
