@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // maxDepth is how deep arrays and objects nest at most, as in serde_json.
@@ -131,7 +132,7 @@ func (s *scanner) raw() (p span, escaped bool) {
 // escape walks over one escape; the two halves of a surrogate pair are one.
 func (s *scanner) escape() {
 	rest := s.text[s.at+1:]
-	if len(rest) > 0 && bytes.IndexByte([]byte(`"\/bfnrt`), rest[0]) >= 0 {
+	if len(rest) > 0 && strings.IndexByte(`"\/bfnrt`, rest[0]) >= 0 {
 		s.at += 2
 		return
 	}
@@ -157,7 +158,7 @@ func unit(b []byte) (u rune, ok bool) {
 		return 0, false
 	}
 	for _, c := range b[2:6] {
-		digit := bytes.IndexByte([]byte("0123456789abcdef"), c|0x20)
+		digit := strings.IndexByte("0123456789abcdef", c|0x20)
 		if digit < 0 || c < '0' { // 0x10 to 0x19 would pass for digits
 			return 0, false
 		}
@@ -176,7 +177,7 @@ func unescape(dst, raw []byte) []byte {
 		}
 		u, ok := unit(raw)
 		if !ok {
-			dst = append(dst, "\"\\/\b\f\n\r\t"[bytes.IndexByte([]byte(`"\/bfnrt`), raw[1])])
+			dst = append(dst, "\"\\/\b\f\n\r\t"[strings.IndexByte(`"\/bfnrt`, raw[1])])
 			raw = raw[2:]
 			continue
 		}
@@ -217,7 +218,7 @@ func (s *scanner) natural() uint64 {
 	s.digits() // none are no number for ParseUint either
 	b := s.text[start:s.at]
 	n, err := strconv.ParseUint(string(b), 10, 64)
-	fraction := s.at < len(s.text) && bytes.IndexByte([]byte(".eE"), s.text[s.at]) >= 0
+	fraction := s.accept(".eE")
 	if err != nil || fraction {
 		s.at = start
 		s.fail("a whole number from 0 to 2^64-1, in plain digits, was expected")
@@ -235,9 +236,9 @@ func (s *scanner) digits() bool {
 	return s.at > start
 }
 
-// accept walks over one character that may be there.
-func (s *scanner) accept(a, b byte) bool {
-	if s.at < len(s.text) && (s.text[s.at] == a || s.text[s.at] == b) {
+// accept walks over one character of the set, if it comes next.
+func (s *scanner) accept(set string) bool {
+	if s.at < len(s.text) && strings.IndexByte(set, s.text[s.at]) >= 0 {
 		s.at++
 		return true
 	}
@@ -309,14 +310,14 @@ func (s *scanner) number() {
 		return
 	}
 	start := s.at
-	s.accept('-', '-')
-	ok := s.accept('0', '0') || s.digits()
+	s.accept("-")
+	ok := s.accept("0") || s.digits()
 	whole := s.at
-	if s.accept('.', '.') {
+	if s.accept(".") {
 		ok = s.digits() && ok
 	}
-	if s.accept('e', 'E') {
-		s.accept('+', '-')
+	if s.accept("eE") {
+		s.accept("+-")
 		ok = s.digits() && ok
 	}
 	b := s.text[start:s.at]

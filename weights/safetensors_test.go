@@ -324,6 +324,16 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// TestStreamMemory: a chunk at most, and no more than the elements.
+func TestStreamMemory(t *testing.T) {
+	for n, most := range map[int]uint64{1: 1 << 10, 10 * chunkBytes: chunkBytes + 1<<10} {
+		a := Float64s("a", make([]float64, n), n)
+		if used := allocated(func() { _ = a.Data(io.Discard) }); used > most {
+			t.Errorf("%d elements: %d bytes allocated", n, used)
+		}
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "a.safetensors")
@@ -366,6 +376,13 @@ func TestWriteRefuses(t *testing.T) {
 		}
 	}
 	if math.MaxInt > math.MaxInt32 {
+		// As much as there can be in a file whose header is as long as it can be.
+		most := uint64(math.MaxInt64 - maxHeader - 8)
+		for more, refused := range []bool{false, true} {
+			if _, _, err := layout([]Array{Bytes("a", U8, nil, int(most)+more)}, nil); (err != nil) != refused {
+				t.Errorf("2^63-100000009 and %d bytes: %v", more, err)
+			}
+		}
 		big := Bytes("a", U8, nil, 1<<31-1, 1<<31-1)
 		for k := range 3 {
 			list := make([]Array, k+1)

@@ -314,9 +314,16 @@ func TestIndexLimits(t *testing.T) {
 	if err := f.Truncate(maxIndex + 1); err != nil {
 		t.Fatal(err)
 	}
-	f.Close()
+	defer f.Close()
 	if used := allocated(func() { _, err = Open(path) }); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "100000001 bytes") || used > 1<<20 {
 		t.Errorf("%v, %d bytes allocated", err, used)
+	}
+
+	if err := f.Truncate(maxIndex); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "'{' was expected") {
+		t.Errorf("100 MB: %v", err)
 	}
 
 	shards := func(n int) []byte {

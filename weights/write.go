@@ -82,13 +82,12 @@ func Copy(t *Tensor) Array {
 func stream(n, size int, put func(b []byte, i int)) func(io.Writer) error {
 	return func(w io.Writer) error {
 		buf := make([]byte, min(n, chunkBytes/size)*size)
-		for i := 0; i < n; {
-			b := buf[:min(n-i, chunkBytes/size)*size]
-			for k := 0; k < len(b); k += size {
-				put(b[k:k+size], i)
-				i++
+		for i := 0; i < n; i += chunkBytes / size {
+			some := min(n-i, chunkBytes/size)
+			for k := range some {
+				put(buf[k*size:], i+k)
 			}
-			if _, err := w.Write(b); err != nil {
+			if _, err := w.Write(buf[:some*size]); err != nil {
 				return err
 			}
 		}
@@ -113,9 +112,14 @@ func Write(path string, arrays []Array, metadata map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("weights: writing %s: %w", path, err)
 	}
-	err = atomicfile.Write(path, 0o666, func(w io.Writer) error { return writeAll(w, head, ordered) })
+	err = atomicfile.Write(path, 0o666, func(w io.Writer) error {
+		if err := writeAll(w, head, ordered); err != nil {
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("weights: writing %s: %w", path, err)
+		return fmt.Errorf("weights: %w", err)
 	}
 	return nil
 }
