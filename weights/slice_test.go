@@ -15,7 +15,7 @@ func TestSlice(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, shape := range [][]int{{7}, {5, 3}, {1, 4}, {6, 2, 3}, {4, 0}, {0, 3}, {0}} {
 		for variant := range 4 {
-			x := inMemory(nil, F32, 3, shape...)
+			x := tensorOver(nil, F32, 3, shape...)
 			rows := random(rng, x.count*4)
 			file := rows
 			if x.fortran = variant&1 != 0; x.fortran {
@@ -64,12 +64,12 @@ func TestSlice(t *testing.T) {
 		shape    []int
 		from, to int
 	}{{nil, 0, 0}, {[]int{3}, -1, 2}, {[]int{3}, 2, 1}, {[]int{3}, 0, 4}} {
-		if _, err := inMemory(make([]byte, 99), F32, 0, c.shape...).Slice(c.from, c.to); !errors.Is(err, ErrShape) {
+		if _, err := tensorOver(make([]byte, 99), F32, 0, c.shape...).Slice(c.from, c.to); !errors.Is(err, ErrShape) {
 			t.Errorf("part %d to %d of %v: %v", c.from, c.to, c.shape, err)
 		}
 	}
 	// Errors of the file come through the part of a column-major tensor.
-	x := inMemory(make([]byte, 8), F32, 0, 4, 3)
+	x := tensorOver(make([]byte, 8), F32, 0, 4, 3)
 	x.fortran = true
 	part, err := x.Slice(1, 2)
 	if err != nil {
