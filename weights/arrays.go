@@ -4,16 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 )
 
 // Arrays are the tensors of an open file, whatever its format.
 type Arrays interface {
+	// Len returns the number of tensors.
+	Len() int
 	// Names returns the names, each once: sorted for safetensors, in the order of
 	// the file for npz.
 	Names() []string
 	// Tensor returns the tensor of a name. Errors: [ErrMissing].
 	Tensor(name string) (*Tensor, error)
+	// Tensors yields the tensors in the order of Names.
+	Tensors() iter.Seq[*Tensor]
 	// Metadata returns what the file says of itself; it may be empty.
 	Metadata() map[string]string
 	// Close closes the file. Its tensors return [ErrClosed] from then on.
