@@ -12,8 +12,7 @@ import (
 type Arrays interface {
 	// Len returns the number of tensors.
 	Len() int
-	// Names returns the names, each once: sorted for safetensors, in the order of
-	// the file for npz.
+	// Names returns the names, each once, in the order of the file.
 	Names() []string
 	// Tensor returns the tensor of a name. Errors: [ErrMissing].
 	Tensor(name string) (*Tensor, error)
