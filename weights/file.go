@@ -169,7 +169,7 @@ func newFile(shards []shard) (*File, error) {
 	slices.SortFunc(f.order, func(a, b reference) int { return bytes.Compare(f.name(a), f.name(b)) })
 	for i := 1; i < n; i++ {
 		a, b := f.order[i-1], f.order[i]
-		if string(f.name(a)) != string(f.name(b)) {
+		if !bytes.Equal(f.name(a), f.name(b)) {
 			continue
 		}
 		err := fmt.Errorf("%s: tensor %s stands twice: %w", shards[a.shard].file.path, quote(f.name(a)), ErrFormat)

@@ -118,7 +118,7 @@ func (h *header) readMetadata(s *scanner) {
 	}
 	slices.SortFunc(h.metadata, func(a, b span) int { return bytes.Compare(a.of(h.text), b.of(h.text)) })
 	for i := 1; i < len(h.metadata); i++ {
-		if key := h.metadata[i].of(h.text); string(key) == string(h.metadata[i-1].of(h.text)) {
+		if key := h.metadata[i].of(h.text); bytes.Equal(key, h.metadata[i-1].of(h.text)) {
 			s.fail("the key %s stands twice in %s", quote(key), metadataKey)
 			return
 		}
@@ -209,7 +209,7 @@ func (h *header) checkLayout(data uint64) error {
 	for i := range h.entries {
 		e := &h.entries[i]
 		if e.begin != at {
-			if slices.ContainsFunc(h.entries[:i], func(o entry) bool { return string(h.nameOf(&o)) == string(h.name(i)) }) {
+			if slices.ContainsFunc(h.entries[:i], func(o entry) bool { return bytes.Equal(h.nameOf(&o), h.name(i)) }) {
 				return fmt.Errorf("tensor %s stands twice: %w", quote(h.name(i)), ErrFormat)
 			}
 			return fmt.Errorf("the data of tensor %s begin at byte %d, where %d was expected: they overlap or leave a gap: %w", quote(h.name(i)), e.begin, at, ErrFormat)

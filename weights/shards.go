@@ -277,7 +277,7 @@ func (x *index) sort() error {
 	}
 	slices.SortFunc(x.entries, func(a, b indexEntry) int { return bytes.Compare(a.name.of(x.text), b.name.of(x.text)) })
 	for i := 1; i < len(x.entries); i++ {
-		if name := x.entries[i].name.of(x.text); string(name) == string(x.entries[i-1].name.of(x.text)) {
+		if name := x.entries[i].name.of(x.text); bytes.Equal(name, x.entries[i-1].name.of(x.text)) {
 			return fmt.Errorf("the tensor %s stands twice: %w", quote(name), ErrFormat)
 		}
 	}
