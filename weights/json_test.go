@@ -124,6 +124,15 @@ func TestErrorStandsStill(t *testing.T) {
 	}
 }
 
+func TestWords(t *testing.T) {
+	for text, says := range map[string]string{"tru": "true was expected", "falsE": "false was expected", "nul": "null was expected", "True": "a value was expected"} {
+		s := &scanner{text: []byte("[" + text + "]")}
+		if s.skip(); s.err == nil || !strings.Contains(s.err.Error(), "byte 1: "+says) {
+			t.Errorf("%s: %v", text, s.err)
+		}
+	}
+}
+
 func TestQuote(t *testing.T) {
 	for b, want := range map[string]string{
 		"a\n\x1b\"": `"a\n\x1b\""`, strings.Repeat("x", 80): `"` + strings.Repeat("x", 80) + `"`, strings.Repeat("x", 81): `"` + strings.Repeat("x", 80) + `"...`,

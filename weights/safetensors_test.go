@@ -2,6 +2,7 @@ package weights
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -334,6 +335,28 @@ func TestStreamMemory(t *testing.T) {
 	}
 }
 
+// TestStreamWritesNothingEmpty: not for an array without elements, nor after the
+// last full chunk.
+func TestStreamWritesNothingEmpty(t *testing.T) {
+	for n, want := range map[int]int{0: 0, 1: 1, chunkBytes / 8: 1, chunkBytes / 4: 2} {
+		writes := 0
+		err := Float64s("a", make([]float64, n), n).Data(writerFunc(func(b []byte) (int, error) {
+			if len(b) == 0 {
+				t.Errorf("%d elements: an empty write", n)
+			}
+			writes++
+			return len(b), nil
+		}))
+		if err != nil || writes != want {
+			t.Errorf("%d elements: %d writes, want %d: %v", n, writes, want, err)
+		}
+	}
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
 func TestWriteRefuses(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "a.safetensors")
@@ -514,6 +537,7 @@ func TestFile(t *testing.T) {
 // brokenFile fails to read.
 type brokenFile struct {
 	from   int64
+	err    error // errBroken if nil
 	closed int
 }
 
@@ -521,7 +545,7 @@ var errBroken = errors.New("input/output error")
 
 func (b *brokenFile) ReadAt(p []byte, offset int64) (int, error) {
 	if offset >= b.from {
-		return 0, errBroken
+		return 0, cmp.Or(b.err, errBroken)
 	}
 	return copy(p, file(`{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}`, 8)[offset:]), nil
 }
@@ -556,5 +580,10 @@ func TestReadErrors(t *testing.T) {
 	a, _ := f.Tensor("a")
 	if err := a.Float64s(make([]float64, 8)); !errors.Is(err, errBroken) {
 		t.Errorf("reading elements: %v", err)
+	}
+	// An end that the system has more to say about is an end all the same.
+	b.err = fmt.Errorf("network file: %w", io.EOF)
+	if err := a.Float64s(make([]float64, 8)); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "file ends at byte 61") {
+		t.Errorf("reading beyond the end: %v", err)
 	}
 }

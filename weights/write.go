@@ -74,7 +74,10 @@ func Copy(t *Tensor) Array {
 				_, failed = w.Write(b)
 			}
 		})
-		return cmp.Or(failed, err)
+		if failed != nil {
+			return failed
+		}
+		return err
 	}}
 }
 
