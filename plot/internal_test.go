@@ -233,7 +233,7 @@ func TestShortenAll(t *testing.T) {
 		{"model.layers.1.mlp model.layers.12.mlp", "model.layers.1.mlp model.layers.12.mlp", 30},
 		{"aaaaaaaaaa bbbbbbbbbb", "aa…aaa bb…bbb", 6},
 		{"aaaaaaaaaa", "aa…aaa", 6},
-		{"abababababa abababababa", "ab…aba ab…aba", 6},
+		{"abababababa abababababa", "ab…aba ab…aba", 6}, //nolint:dupword // names that do not differ
 		{"aaaaaaaaaa aaaaaaaaaaa", "…aaaaa …aaaaa", 6},
 		{"x.first y.first", "x.fir… y.fir…", 6},
 		{"first.x first.y", "…rst.x …rst.y", 6},
