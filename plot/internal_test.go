@@ -131,7 +131,7 @@ func TestRoundUp(t *testing.T) {
 
 func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{
-		0: "0", 1: "1", 0.97314: "0.9731", -0.5: "-0.5", 1234.56: "1235", 999999: "999999", 1e6: "1e+06", 1000: "1000", 12345678: "1.235e+07", 3e-9: "3e-09",
+		0: "0", 1: "1", 0.97314: "0.9731", -0.5: "-0.5", 1234.56: "1235", 999999: "999999", 1e6: "1e+06", 1000: "1000", 100001.4999999: "100001", 12345678: "1.235e+07", 3e-9: "3e-09",
 	} {
 		if got := number(v); got != want {
 			t.Errorf("number(%v) = %s, want %s", v, got, want)
@@ -284,6 +284,27 @@ func TestRightToLeft(t *testing.T) {
 	}
 	if isolated("ש") != "ש\u200e" || isolated("a") != "a" {
 		t.Error("only right-to-left text ends with a mark")
+	}
+}
+
+// TestScaleLine: the label stands before the scale, above it, or the scale takes three lines.
+func TestScaleLine(t *testing.T) {
+	for _, c := range []struct {
+		label string
+		low   float64
+		width int
+		want  string
+	}{
+		{"CKA", 0, 20, "CKA 0 .:-=+*#%@ 1\n"},
+		{"values", 0, 20, "values\n0 .:-=+*#%@ 1\n"},
+		{"values", 0, 21, "values 0 .:-=+*#%@ 1\n"},
+		{"", -1.2345e-300, 23, "-1.234e-300\n.:-=+*#%@\n1\n"},
+		{"", -1.2345e-300, 24, "-1.234e-300 .:-=+*#%@ 1\n"},
+	} {
+		m := &textMap{page: &page{width: c.width}, grid: &grid{valueLabel: c.label, scale: span{c.low, 1}}}
+		if m.scaleLine(); m.String() != c.want {
+			t.Errorf("%q from %g in %d columns: %q, want %q", c.label, c.low, c.width, m.String(), c.want)
+		}
 	}
 }
 
