@@ -49,6 +49,17 @@ func figures() map[string]plot.Figure {
 			},
 			Marks: []plot.Mark{{X: 1, Label: "critical period ends"}, {X: 2, Label: "drop"}, {X: 4, Label: "the end"}, {X: 1.5, Label: ""}},
 		},
+		"curves-marks": &plot.Curves{Series: []plot.Series{{Y: []float64{1, 2}}}, Marks: []plot.Mark{
+			{X: 0.1, Label: "a"},
+			{X: 0.1, Label: "b"},
+			{X: 0.1, Label: "c"},
+			{X: 0.1, Label: "d"},
+			{X: 0.1, Label: "e"},
+			{X: 0.1, Label: "f"},
+			{X: 0.1, Label: "g"},
+			{X: 0.1, Label: "h"},
+			{X: 1, Label: "end"},
+		}},
 		"curves-many":  many(30),
 		"curves-point": &plot.Curves{Series: []plot.Series{{Y: []float64{3}, Lower: []float64{2}, Upper: []float64{5}}}, Low: 1, High: 4},
 		"bars": &plot.Bars{

@@ -239,6 +239,7 @@ func TestShortenAll(t *testing.T) {
 		{"first.x first.y", "…rst.x …rst.y", 6},
 		{"aXbXb aXb", "…bXb aXb", 4},
 		{"abcde\u0301fgX abcde\u0301fgY", "…fgX …fgY", 4},
+		{"aaaae\u0301bbbb aaaae\u0300bbbb", "…\u0301… …\u0300…", 2}, // the difference stays
 		{"Xe\u0301fgh Ye\u0301fgh", "Xe\u0301… Ye\u0301…", 3},
 	} {
 		if got := strings.Join(shortenAll(strings.Fields(c.in), c.limit, "…", columns), " "); got != c.want {
@@ -311,7 +312,8 @@ func TestScaleLine(t *testing.T) {
 func TestNearest256(t *testing.T) {
 	for c, want := range map[color.RGBA]int{
 		{0, 0, 0, 255}: 16, {255, 255, 255, 255}: 231, {8, 8, 8, 255}: 232, {238, 238, 238, 255}: 255, {95, 135, 175, 255}: 67,
-		{255, 0, 0, 255}: 196, {0, 255, 0, 255}: 46, {0, 0, 255, 255}: 21, {70, 1, 84, 255}: 53, {118, 118, 118, 255}: 243,
+		{255, 0, 0, 255}: 196, {0, 255, 0, 255}: 46, {0, 0, 255, 255}: 21, {70, 1, 84, 255}: 53, {118, 118, 118, 255}: 243, {248, 248, 248, 255}: 231,
+		{0, 0, 12, 255}: 16, // as far from grey 232
 	} {
 		if got := nearest256(c); got != want {
 			t.Errorf("nearest256(%v) = %d, want %d", c, got, want)
