@@ -34,6 +34,7 @@ func figures() map[string]plot.Figure {
 		"map-tall":     block("h", 140, 3, 1),
 		"map-paths":    block("model.layers", 70, 65, 5),
 		"map-beyond":   &plot.HeatMap{Rows: []string{"0"}, Cols: []string{"0", "1", "2", "3"}, Values: []float64{-3, 0, 12.5, 2000}, Low: -1, High: 20},
+		"map-huge":     huge(30),
 		"map-constant": &plot.HeatMap{Title: "one cell", Rows: []string{"a"}, Cols: []string{"a"}, Values: []float64{4}},
 		"map-long": &plot.HeatMap{
 			Title: strings.Repeat("A title of many words ", 12), ColLabel: strings.Repeat("wide ", 40), RowLabel: strings.Repeat("high ", 60),
@@ -48,6 +49,17 @@ func figures() map[string]plot.Figure {
 			},
 			Marks: []plot.Mark{{X: 1, Label: "critical period ends"}, {X: 2, Label: "drop"}, {X: 4, Label: "the end"}, {X: 1.5, Label: ""}},
 		},
+		"curves-marks": &plot.Curves{Series: []plot.Series{{Y: []float64{1, 2}}}, Marks: []plot.Mark{
+			{X: 0.1, Label: "a"},
+			{X: 0.1, Label: "b"},
+			{X: 0.1, Label: "c"},
+			{X: 0.1, Label: "d"},
+			{X: 0.1, Label: "e"},
+			{X: 0.1, Label: "f"},
+			{X: 0.1, Label: "g"},
+			{X: 0.1, Label: "h"},
+			{X: 1, Label: "end"},
+		}},
 		"curves-many":  many(30),
 		"curves-point": &plot.Curves{Series: []plot.Series{{Y: []float64{3}, Lower: []float64{2}, Upper: []float64{5}}}, Low: 1, High: 4},
 		"bars": &plot.Bars{
@@ -56,6 +68,15 @@ func figures() map[string]plot.Figure {
 		},
 		"bars-scale": &plot.Bars{Names: []string{"a", "b", "c"}, Values: []float64{150, 120, 90}, Low: 100, High: 140},
 	}
+}
+
+// huge returns a map of numbers that float32 does not have.
+func huge(n int) *plot.HeatMap {
+	h := &plot.HeatMap{Rows: []string{"0", "1"}, Cols: indexed("", n)}
+	for i := range 2 * n {
+		h.Values = append(h.Values, 1e300*(2*float64(i)/float64(2*n-1)-1))
+	}
+	return h
 }
 
 // block returns a map of rows x cols whose colours change every few cells, so
@@ -114,7 +135,7 @@ var formats = map[string]func(plot.Figure, io.Writer) error{
 func TestGolden(t *testing.T) {
 	for name, f := range figures() {
 		for extension, write := range formats {
-			if extension == ".html" && name != "map3" && name != "curves" && name != "bars" {
+			if extension == ".html" && name != "map3" && name != "curves" && name != "bars" && name != "map-huge" {
 				continue // the picture is the SVG again
 			}
 			t.Run(name+extension, func(t *testing.T) {

@@ -131,7 +131,7 @@ func TestRoundUp(t *testing.T) {
 
 func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{
-		0: "0", 1: "1", 0.97314: "0.9731", -0.5: "-0.5", 1234.56: "1235", 999999: "999999", 1e6: "1e+06", 1000: "1000", 12345678: "1.235e+07", 3e-9: "3e-09",
+		0: "0", 1: "1", 0.97314: "0.9731", -0.5: "-0.5", 1234.56: "1235", 999999: "999999", 1e6: "1e+06", 1000: "1000", 100001.4999999: "100001", 12345678: "1.235e+07", 3e-9: "3e-09",
 	} {
 		if got := number(v); got != want {
 			t.Errorf("number(%v) = %s, want %s", v, got, want)
@@ -233,12 +233,13 @@ func TestShortenAll(t *testing.T) {
 		{"model.layers.1.mlp model.layers.12.mlp", "model.layers.1.mlp model.layers.12.mlp", 30},
 		{"aaaaaaaaaa bbbbbbbbbb", "aa…aaa bb…bbb", 6},
 		{"aaaaaaaaaa", "aa…aaa", 6},
-		{"abababababa abababababa", "ab…aba ab…aba", 6}, //nolint:dupword // a text to shorten
+		{"abababababa abababababa", "ab…aba ab…aba", 6}, //nolint:dupword // names that do not differ
 		{"aaaaaaaaaa aaaaaaaaaaa", "…aaaaa …aaaaa", 6},
 		{"x.first y.first", "x.fir… y.fir…", 6},
 		{"first.x first.y", "…rst.x …rst.y", 6},
 		{"aXbXb aXb", "…bXb aXb", 4},
 		{"abcde\u0301fgX abcde\u0301fgY", "…fgX …fgY", 4},
+		{"aaaae\u0301bbbb aaaae\u0300bbbb", "…\u0301… …\u0300…", 2}, // the difference stays
 		{"Xe\u0301fgh Ye\u0301fgh", "Xe\u0301… Ye\u0301…", 3},
 	} {
 		if got := strings.Join(shortenAll(strings.Fields(c.in), c.limit, "…", columns), " "); got != c.want {
@@ -287,10 +288,32 @@ func TestRightToLeft(t *testing.T) {
 	}
 }
 
+// TestScaleLine: the label stands before the scale, above it, or the scale takes three lines.
+func TestScaleLine(t *testing.T) {
+	for _, c := range []struct {
+		label string
+		low   float64
+		width int
+		want  string
+	}{
+		{"CKA", 0, 20, "CKA 0 .:-=+*#%@ 1\n"},
+		{"values", 0, 20, "values\n0 .:-=+*#%@ 1\n"},
+		{"values", 0, 21, "values 0 .:-=+*#%@ 1\n"},
+		{"", -1.2345e-300, 23, "-1.234e-300\n.:-=+*#%@\n1\n"},
+		{"", -1.2345e-300, 24, "-1.234e-300 .:-=+*#%@ 1\n"},
+	} {
+		m := &textMap{page: &page{width: c.width}, grid: &grid{valueLabel: c.label, scale: span{c.low, 1}}}
+		if m.scaleLine(); m.String() != c.want {
+			t.Errorf("%q from %g in %d columns: %q, want %q", c.label, c.low, c.width, m.String(), c.want)
+		}
+	}
+}
+
 func TestNearest256(t *testing.T) {
 	for c, want := range map[color.RGBA]int{
 		{0, 0, 0, 255}: 16, {255, 255, 255, 255}: 231, {8, 8, 8, 255}: 232, {238, 238, 238, 255}: 255, {95, 135, 175, 255}: 67,
-		{255, 0, 0, 255}: 196, {0, 255, 0, 255}: 46, {0, 0, 255, 255}: 21, {70, 1, 84, 255}: 53, {118, 118, 118, 255}: 243,
+		{255, 0, 0, 255}: 196, {0, 255, 0, 255}: 46, {0, 0, 255, 255}: 21, {70, 1, 84, 255}: 53, {118, 118, 118, 255}: 243, {248, 248, 248, 255}: 231,
+		{0, 0, 12, 255}: 16, // as far from grey 232
 	} {
 		if got := nearest256(c); got != want {
 			t.Errorf("nearest256(%v) = %d, want %d", c, got, want)

@@ -346,7 +346,9 @@ func TestTerminalWidth(t *testing.T) {
 	for _, f := range figures() {
 		all = append(all, f)
 	}
-	all = append(all, block("x", 7, 300, 1), block("encoder", 300, 300, 10), block("layer", 65, 8, 1), many(200))
+	all = append(all, block("x", 7, 300, 1), block("encoder", 300, 300, 10), block("layer", 65, 8, 1), many(200),
+		&plot.Curves{Series: []plot.Series{{Y: []float64{1e12, 1e12 + 2}, X: []float64{1e12, 1e12 + 2}}}},
+		&plot.Bars{Names: paths(2), Values: []float64{-1.23456e-300, -1.23456e299}})
 	for i, f := range all {
 		for _, columns := range []int{20, 21, 33, 80, 0, 200} {
 			for color := plot.Plain; color <= plot.TrueColor; color++ {

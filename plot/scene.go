@@ -2,13 +2,11 @@ package plot
 
 import (
 	"image/color"
-	"unicode"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
-	"golang.org/x/text/width"
 )
 
 // A scene is a figure laid out: shapes in points, y down, drawn in order.
@@ -134,7 +132,6 @@ type typeface struct {
 	font   *sfnt.Font
 	buffer sfnt.Buffer
 	em     fixed.Int26_6
-	known  map[rune]float64 // advances, in em
 }
 
 func newTypeface() (*typeface, error) {
@@ -142,35 +139,21 @@ func newTypeface() (*typeface, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &typeface{font: f, em: fixed.I(int(f.UnitsPerEm())), known: map[rune]float64{}}, nil
+	return &typeface{font: f, em: fixed.I(int(f.UnitsPerEm()))}, nil
 }
 
 // at returns the advances of runes at a size. SVG is shown in the reader's font;
 // what Go Regular does not have is estimated.
 func (t *typeface) at(size float64) func(rune) float64 {
-	return func(r rune) float64 {
-		em, ok := t.known[r]
-		if !ok {
-			em = t.advance(r)
-			t.known[r] = em
-		}
-		return em * size
-	}
+	return func(r rune) float64 { return t.advance(r) * size }
 }
 
+// advance returns the advance of a rune in em.
 func (t *typeface) advance(r rune) float64 {
 	if g, err := t.font.GlyphIndex(&t.buffer, r); err == nil && g != 0 {
 		if a, err := t.font.GlyphAdvance(&t.buffer, g, t.em, font.HintingNone); err == nil {
 			return float64(a) / float64(t.em)
 		}
 	}
-	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
-		return 0
-	}
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 1
-	default:
-		return 0.62
-	}
+	return [...]float64{0, 0.62, 1}[int(columns(r))]
 }

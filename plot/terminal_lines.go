@@ -27,8 +27,9 @@ func (c *Curves) text(p *page) error {
 	}
 	yTicks := ticks(t.y, 4, false)
 	room := 0
-	for _, k := range yTicks {
-		room = max(room, len(k.label))
+	for i, k := range yTicks {
+		yTicks[i].label = p.shorten(k.label, p.width/2)
+		room = max(room, int(measure(yTicks[i].label, columns)))
 	}
 	d := &drawing{cols: p.width - room - 2, rows: linesHigh, braille: p.color != Plain}
 	d.runes, d.colors = make([]rune, d.cols*d.rows), make([]color.RGBA, d.cols*d.rows)
@@ -57,7 +58,7 @@ func (c *Curves) text(p *page) error {
 		labels[min(int((1-t.y.at(k.value))*float64(d.rows)), d.rows-1)] = k.label
 	}
 	for row := range d.rows {
-		p.put(strings.Repeat(" ", room-len(labels[row])) + labels[row] + " |")
+		p.put(strings.Repeat(" ", room-int(measure(labels[row], columns))) + labels[row] + " |")
 		for i, r := range d.runes[row*d.cols:][:d.cols] {
 			if r == 0 {
 				p.put(" ")
@@ -172,8 +173,10 @@ func (b *Bars) text(p *page) error {
 	if err != nil {
 		return err
 	}
-	names, numbers := p.names(r.names, p.width/3), aligned(r.values, 4)
-	room, digits := widest(names), longestOf(numbers)
+	numbers := aligned(r.values, 4)
+	digits := longestOf(numbers)
+	names := p.names(r.names, min(p.width/3, p.width-digits-4))
+	room := widest(names)
 	if r.title != "" {
 		p.paragraph(r.title)
 	}

@@ -224,22 +224,38 @@ func (t *textMap) halves(upper, lower float64) {
 	}
 }
 
+// scaleLine writes the colours between the ends of the scale, on one line if
+// that fits.
+func (t *textMap) scaleLine() {
+	const steps = 10
+	low, high, gap := number(t.scale.low), number(t.scale.high), " "
+	room := t.width - len(low) - len(high) - steps - 2
+	if room < 0 {
+		gap = "\n"
+	}
+	if t.valueLabel != "" {
+		if int(measure(t.valueLabel, columns)) < room {
+			t.put(isolated(t.valueLabel) + " ")
+		} else {
+			t.paragraph(t.valueLabel)
+		}
+	}
+	t.put(low + gap)
+	if t.color == Plain {
+		t.put(shades)
+	} else {
+		for k := range steps {
+			t.paint(" ", nil, &t.palette[k*(levels-1)/(steps-1)])
+		}
+	}
+	t.put(gap + high + "\n")
+}
+
 // legend writes the scale, what the marks mean, and the names of the columns
 // whose index is printed.
 func (t *textMap) legend() {
-	ends := []string{number(t.scale.low), number(t.scale.high)}
 	if t.texts == nil {
-		if t.valueLabel != "" {
-			t.put(isolated(t.shorten(t.valueLabel, t.width-lengthOf(ends)-13)) + " ")
-		}
-		t.put(ends[0] + " ")
-		if t.color == Plain {
-			t.put(shades)
-		}
-		for k := 0; k < 10 && t.color != Plain; k++ {
-			t.paint(" ", nil, &t.palette[k*(levels-1)/9])
-		}
-		t.put(" " + ends[1] + "\n")
+		t.scaleLine()
 	} else if t.valueLabel != "" {
 		t.paragraph("Values: " + t.valueLabel)
 	}
@@ -260,8 +276,6 @@ func (t *textMap) legend() {
 	}
 	t.columnNames()
 }
-
-func lengthOf(texts []string) int { return len(strings.Join(texts, "")) }
 
 func (t *textMap) columnNames() {
 	switch {

@@ -101,7 +101,7 @@ func common(names []string) (head, tail int) {
 		}
 		head = n
 	}
-	tail = len(first) - head
+	tail = len(first)
 	for _, s := range names {
 		runes := []rune(s)
 		n := 0
