@@ -24,9 +24,14 @@ const TierVariable = "CAMBIUM_CPU_TIER"
 
 // Options configure a backend. The zero value is the usual choice.
 type Options struct {
-	Workers     int    // goroutines that work on one operation; 0: GOMAXPROCS
-	Tier        string // name from Tiers; "": $CAMBIUM_CPU_TIER, else the fastest usable one
-	MemoryLimit uint64 // bytes that buffers and scratch may take; 0: the machine's memory
+	Workers int    // goroutines that work on one operation; 0: GOMAXPROCS
+	Tier    string // name from Tiers; "": $CAMBIUM_CPU_TIER, else the fastest usable one
+	// MemoryLimit is how many bytes buffers and the scratch of running operations
+	// may take together; 0: the machine's memory. What would exceed it fails with
+	// kernels.ErrMemory. Not counted are operands that the caller made, a fixed
+	// workspace of less than 2 MiB per worker, and lists of tiles and items, which
+	// are small beside what they list.
+	MemoryLimit uint64
 }
 
 const maxWorkers = 1024
@@ -107,6 +112,9 @@ func (b *Backend) begin(ctx context.Context, op kernels.Op, arguments error) err
 	defer b.mu.RUnlock()
 	if b.closed {
 		return fmt.Errorf("cpu: %s: backend: %w", op, kernels.ErrClosed)
+	}
+	if ctx == nil {
+		return fmt.Errorf("cpu: %s: the context is nil (pass context.Background()): %w", op, kernels.ErrShape)
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cpu: %s: %w", op, err)
