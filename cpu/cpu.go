@@ -34,7 +34,8 @@ type Options struct {
 	MemoryLimit uint64
 }
 
-const maxWorkers = 1024
+// MaxWorkers is the most goroutines that a backend may have.
+const MaxWorkers = 1024
 
 // Backend computes on the CPU. It is safe for concurrent use.
 type Backend struct {
@@ -54,8 +55,8 @@ var _ kernels.Backend = (*Backend)(nil)
 // kernels.ErrShape for a bad number, kernels.ErrUnsupported for a tier that is
 // unknown or that this CPU lacks.
 func New(o Options) (*Backend, error) {
-	if o.Workers < 0 || o.Workers > maxWorkers {
-		return nil, fmt.Errorf("cpu: New: %d workers, want 0 to %d: %w", o.Workers, maxWorkers, kernels.ErrShape)
+	if o.Workers < 0 || o.Workers > MaxWorkers {
+		return nil, fmt.Errorf("cpu: New: %d workers, want 0 (one per processor) to %d: %w", o.Workers, MaxWorkers, kernels.ErrShape)
 	}
 	name := o.Tier
 	if name == "" {
@@ -67,7 +68,7 @@ func New(o Options) (*Backend, error) {
 	}
 	workers := o.Workers
 	if workers == 0 {
-		workers = min(runtime.GOMAXPROCS(0), maxWorkers)
+		workers = min(runtime.GOMAXPROCS(0), MaxWorkers)
 	}
 	b := &Backend{tier: t, pool: newPool(workers), done: make(chan struct{})}
 	b.mem.limit = o.MemoryLimit

@@ -79,7 +79,7 @@ func TestTierOrder(t *testing.T) {
 }
 
 func TestOptionErrors(t *testing.T) {
-	for _, o := range []Options{{Workers: -1}, {Workers: maxWorkers + 1}} {
+	for _, o := range []Options{{Workers: -1}, {Workers: MaxWorkers + 1}} {
 		if _, err := New(o); !errors.Is(err, kernels.ErrShape) {
 			t.Errorf("%+v: %v", o, err)
 		}
