@@ -30,6 +30,9 @@ var errNoCUDA = fmt.Errorf("this build has no CUDA backend: %w", kernels.ErrUnsu
 // kernels.ErrShape for a bad number, kernels.ErrUnsupported for a backend that
 // does not exist or cannot serve.
 func Open(ctx context.Context, c Config) (kernels.Backend, error) {
+	if ctx == nil {
+		return nil, fmt.Errorf("cambium: Open: the context is nil (pass context.Background()): %w", kernels.ErrShape)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("cambium: Open: %w", err)
 	}
@@ -38,7 +41,7 @@ func Open(ctx context.Context, c Config) (kernels.Backend, error) {
 	}
 	switch c.Backend {
 	case "cuda":
-		return nil, fmt.Errorf("cambium: Open: backend cuda: %w", errNoCUDA)
+		return nil, fmt.Errorf("cambium: Open: backend cuda: %w (choose auto or cpu)", errNoCUDA)
 	case "", "auto", "cpu":
 	default:
 		return nil, fmt.Errorf("cambium: Open: backend %q is none of auto, cpu, cuda: %w", c.Backend, kernels.ErrUnsupported)

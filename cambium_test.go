@@ -68,3 +68,10 @@ func TestBackends(t *testing.T) {
 		t.Errorf("%d defaults, want 1", defaults)
 	}
 }
+
+func TestOpenWithoutContext(t *testing.T) {
+	var none context.Context
+	if _, err := cambium.Open(none, cambium.Config{}); !errors.Is(err, kernels.ErrShape) {
+		t.Errorf("a nil context: %v", err)
+	}
+}

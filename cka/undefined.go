@@ -26,7 +26,10 @@ func undefinedReason(m kernels.Matrix, variance, self float64, o Options) string
 
 // selfReason explains a finite HSIC with itself that is not above zero.
 func selfReason(self float64, e kernels.Estimator) string {
-	if self == 0 {
+	switch {
+	case self == 0 && e == kernels.Unbiased:
+		return "constant features, or rows that are all equally far apart: debiased HSIC with itself is 0"
+	case self == 0:
 		return "constant features: HSIC with itself is 0"
 	}
 	return fmt.Sprintf("%s HSIC with itself is %.3g, 0 but for rounding: the rows are all equally far apart", estimatorName(e), self)

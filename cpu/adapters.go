@@ -26,6 +26,15 @@ func (b *Backend) ApplyAdapters(ctx context.Context, y, x kernels.Matrix, segmen
 			list = append(list, run{t, min(t+tokenRows, int(segments[s+1])), int(id)})
 		}
 	}
+	s := b.scratch(kernels.OpApplyAdapters)
+	defer s.release()
+	rank := 0
+	for _, r := range list {
+		rank = max(rank, set[r.id].A.Rows)
+	}
+	if err := s.perWorker(b, tokenRows*rank); err != nil {
+		return err
+	}
 	return b.tiles(ctx, kernels.OpApplyAdapters, o, len(list), func(ws *workspace, i int) {
 		r := list[i]
 		b.applyRun(ws, y, x, r.from, r.to, set[r.id])
@@ -44,7 +53,8 @@ func (b *Backend) applyRun(ws *workspace, y, x kernels.Matrix, from, to int, ad 
 	}
 	m, err := kernels.Of(low, n, rank, rank)
 	if err != nil {
-		return // cannot happen: the slice has that length
+		ws.fail(err)
+		return
 	}
 	for j := 0; j < y.Cols; j += tileCols {
 		nj := min(tileCols, y.Cols-j)

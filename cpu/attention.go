@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 
@@ -30,6 +31,14 @@ func (b *Backend) Attention(ctx context.Context, dst, q, k, v kernels.Matrix, p 
 	if p.Scale == 0 {
 		p.Scale = 1 / math.Sqrt(float64(p.HeadDim))
 	}
+	s := b.scratch(kernels.OpAttention)
+	defer s.release()
+	if err := s.perWorker(b, queryRows*(p.HeadDim+2)); err != nil {
+		return err
+	}
+	if err := s.perWorker(b, tileCols*p.HeadDim); err != nil {
+		return err
+	}
 	list := attentionTasks(p, q.Rows, k.Rows)
 	return b.tiles(ctx, kernels.OpAttention, o, len(list), func(ws *workspace, i int) {
 		b.attend(ws, dst, q, k, v, p, list[i])
@@ -38,19 +47,18 @@ func (b *Backend) Attention(ctx context.Context, dst, q, k, v kernels.Matrix, p 
 
 // attentionTasks cuts sequences into blocks of queries.
 func attentionTasks(p kernels.AttentionParams, queries, keys int) []attentionTask {
-	qs, ks := p.Queries, p.Keys
-	if qs == nil {
-		qs = []int32{0, int32(queries)} //nolint:gosec // row counts of one sequence
+	sequences := 1
+	if p.Queries != nil {
+		sequences = len(p.Queries) - 1
 	}
-	if ks == nil && p.Queries != nil {
+	ks := p.Keys
+	if ks == nil {
 		ks = p.Queries
 	}
-	if ks == nil {
-		ks = []int32{0, int32(keys)} //nolint:gosec // row counts of one sequence
-	}
 	var list []attentionTask
-	for s := range len(qs) - 1 {
-		q0, q1, k0, k1 := int(qs[s]), int(qs[s+1]), int(ks[s]), int(ks[s+1])
+	for s := range sequences {
+		q0, q1 := sequence(p.Queries, s, queries)
+		k0, k1 := sequence(ks, s, keys)
 		for head := range p.Heads {
 			for from := q0; from < q1; from += queryRows {
 				list = append(list, attentionTask{
@@ -61,6 +69,14 @@ func attentionTasks(p kernels.AttentionParams, queries, keys int) []attentionTas
 		}
 	}
 	return list
+}
+
+// sequence returns the rows of sequence s; without bounds the only one has all.
+func sequence(bounds []int32, s, rows int) (from, to int) {
+	if bounds == nil {
+		return 0, rows
+	}
+	return int(bounds[s]), int(bounds[s+1])
 }
 
 // visible returns the range of key positions that a query at position at may
@@ -81,11 +97,12 @@ func visible(p kernels.AttentionParams, at, nk int) (from, to int) {
 // attend computes one task.
 func (b *Backend) attend(ws *workspace, dst, q, k, v kernels.Matrix, p kernels.AttentionParams, t attentionTask) {
 	hd := p.HeadDim
-	kvHead := t.head * p.KVHeads / p.Heads
+	kvHead := t.head / (p.Heads / p.KVHeads)
 	qs, errQ := q.View(0, t.head*hd, q.Rows, hd)
 	ks, errK := k.View(0, kvHead*hd, k.Rows, hd)
-	if errQ != nil || errK != nil {
-		return // cannot happen: the sizes were checked
+	if err := errors.Join(errQ, errK); err != nil {
+		ws.fail(err)
+		return
 	}
 	sum := grow(&ws.attention, t.count*(hd+2))
 	clear(sum)
@@ -94,7 +111,7 @@ func (b *Backend) attend(ws *workspace, dst, q, k, v kernels.Matrix, p kernels.A
 	first, _ := visible(p, t.position, t.nk)
 	_, last := visible(p, t.position+t.count-1, t.nk)
 	values := grow(&ws.layers, tileCols*hd)
-	for j0 := first; j0 < last; j0 += tileCols {
+	for j0 := first; j0 < last && !ws.stopped(); j0 += tileCols {
 		nj := min(tileCols, last-j0)
 		scores := b.tier.product(ws, operand{m: qs}, operand{m: ks}, t.first, t.count, t.keys+j0, nj)
 		for s := range nj {

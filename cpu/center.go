@@ -14,49 +14,26 @@ const meanCols = 64
 // stays that of a short sum.
 const columnBlock = 64
 
-// columnBlocks lists the column blocks of a batch; i0 is not used.
+// lookRows is how many rows of a column block pass between two looks at the
+// context.
+const lookRows = 1024
+
+// columnBlocks lists the column blocks of a batch; i0 is not used. Without rows
+// there is nothing to sum.
 func columnBlocks(x []kernels.Matrix) []tileRef {
-	var list []tileRef
+	n := 0
+	for _, m := range x {
+		if m.Rows > 0 {
+			n += (m.Cols + meanCols - 1) / meanCols
+		}
+	}
+	list := make([]tileRef, 0, n)
 	for item, m := range x {
-		for j := 0; j < m.Cols; j += meanCols {
+		for j := 0; j < m.Cols && m.Rows > 0; j += meanCols {
 			list = append(list, tileRef{item: item, j0: j})
 		}
 	}
 	return list
-}
-
-// columnMeans writes the means of columns [j0, j0+len(mean)) of m: those of the
-// differences to the first row, added to the first row. A constant column gives
-// its constant, exactly.
-func columnMeans(ws *workspace, mean []float64, m kernels.Matrix, j0 int) {
-	if m.Rows == 0 {
-		clear(mean)
-		return
-	}
-	first := grow(&ws.vector[0], len(mean))
-	line := grow(&ws.vector[1], len(mean))
-	loadRow(first, m, 0, j0)
-	clear(mean)
-	for i := 1; i < m.Rows; i++ {
-		loadRow(line, m, i, j0)
-		for k, v := range line {
-			mean[k] += v - first[k]
-		}
-	}
-	n := float64(m.Rows)
-	for k, v := range first {
-		mean[k] = v + mean[k]/n
-	}
-}
-
-// means computes the column means of a batch, a column block a tile.
-func (b *Backend) means(ctx context.Context, op kernels.Op, x []kernels.Matrix, mean [][]float64) error {
-	list := columnBlocks(x)
-	return b.tiles(ctx, op, kernels.Options{}, len(list), func(ws *workspace, i int) {
-		t := list[i]
-		block := mean[t.item][t.j0:min(t.j0+meanCols, x[t.item].Cols)]
-		columnMeans(ws, block, x[t.item], t.j0)
-	})
 }
 
 // Center implements kernels.Backend. A tile is a block of columns: means,
@@ -69,12 +46,13 @@ func (b *Backend) Center(ctx context.Context, dst, x []kernels.Matrix, stats []k
 	defer b.end()
 	columns := columnBlocks(x)
 	var norms []tileRef // strips of rows whose norms are wanted
-	for item := range stats {
-		if stats[item].SquaredNorm == nil {
-			continue
+	for item, st := range stats {
+		if dst[item].Empty() {
+			clear(st.Mean)
+			clear(st.SquaredNorm)
+			clear(st.ColumnSquares)
 		}
-		if dst[item].Cols == 0 {
-			clear(stats[item].SquaredNorm)
+		if st.SquaredNorm == nil {
 			continue
 		}
 		per, n := strips(dst[item].Rows, dst[item].Cols)
@@ -82,8 +60,8 @@ func (b *Backend) Center(ctx context.Context, dst, x []kernels.Matrix, stats []k
 			norms = append(norms, tileRef{item: item, i0: s * per, j0: min((s+1)*per, dst[item].Rows)})
 		}
 	}
-	total := len(columns) + len(norms)
-	err := b.tiles(ctx, kernels.OpCenter, progressUpTo(o, total), len(columns), func(ws *workspace, i int) {
+	run := phases{o: o, total: len(columns) + len(norms)}
+	err := b.tiles(ctx, kernels.OpCenter, run.next(len(columns)), len(columns), func(ws *workspace, i int) {
 		t := columns[i]
 		var st kernels.RowStats
 		if stats != nil {
@@ -94,9 +72,11 @@ func (b *Backend) Center(ctx context.Context, dst, x []kernels.Matrix, stats []k
 	if err != nil || len(norms) == 0 {
 		return err
 	}
-	return b.tiles(ctx, kernels.OpCenter, progressFrom(o, len(columns), total), len(norms), func(ws *workspace, i int) {
+	return b.tiles(ctx, kernels.OpCenter, run.next(len(norms)), len(norms), func(ws *workspace, i int) {
 		t := norms[i]
-		rowNorms(ws, stats[t.item].SquaredNorm, dst[t.item], t.i0, t.j0)
+		for r := t.i0; r < t.j0; r++ {
+			stats[t.item].SquaredNorm[r] = operand{m: dst[t.item]}.rowSquares(ws, r)
+		}
 	})
 }
 
@@ -116,6 +96,9 @@ func centerColumns(ws *workspace, dst, x kernels.Matrix, j0 int, st kernels.RowS
 		clear(squares)
 	}
 	for i := range x.Rows {
+		if i%lookRows == 0 && ws.stopped() {
+			return
+		}
 		loadRow(line, x, i, j0)
 		for k, v := range mean {
 			line[k] -= v
@@ -134,44 +117,4 @@ func centerColumns(ws *workspace, dst, x kernels.Matrix, j0 int, st kernels.RowS
 			}
 		}
 	}
-}
-
-// rowNorms writes the squared norms of rows [from, to).
-func rowNorms(ws *workspace, norm []float64, m kernels.Matrix, from, to int) {
-	line := grow(&ws.vector[0], m.Cols)
-	for i := from; i < to; i++ {
-		loadRow(line, m, i, 0)
-		norm[i] = sumSquares(line)
-	}
-}
-
-// sumSquares returns Σ v². It sums in blocks, so that its error stays that of
-// short sums.
-func sumSquares(v []float64) float64 { return inner(v, v) }
-
-// inner returns Σ a·b in blocks of blockTerms.
-func inner(a, b []float64) float64 {
-	total := 0.0
-	for len(a) > 0 {
-		n := min(len(a), blockTerms)
-		s := 0.0
-		q := b[:n]
-		for k, v := range a[:n] {
-			s += v * q[k]
-		}
-		total += s
-		a, b = a[n:], b[n:]
-	}
-	return total
-}
-
-// progressUpTo reports a first phase of a longer operation.
-func progressUpTo(o kernels.Options, total int) kernels.Options { return progressFrom(o, 0, total) }
-
-// progressFrom reports a phase that starts after done tiles of total.
-func progressFrom(o kernels.Options, done, total int) kernels.Options {
-	if report := o.Progress; report != nil {
-		o.Progress = func(n, _ int) { report(done+n, total) }
-	}
-	return o
 }

@@ -24,12 +24,18 @@ const TierVariable = "CAMBIUM_CPU_TIER"
 
 // Options configure a backend. The zero value is the usual choice.
 type Options struct {
-	Workers     int    // goroutines that work on one operation; 0: GOMAXPROCS
-	Tier        string // name from Tiers; "": $CAMBIUM_CPU_TIER, else the fastest usable one
-	MemoryLimit uint64 // bytes that buffers and scratch may take; 0: the machine's memory
+	Workers int    // goroutines that work on one operation; 0: GOMAXPROCS
+	Tier    string // name from Tiers; "": $CAMBIUM_CPU_TIER, else the fastest usable one
+	// MemoryLimit is how many bytes buffers and the scratch of running operations
+	// may take together; 0: the machine's memory. What would exceed it fails with
+	// kernels.ErrMemory. Not counted are operands that the caller made, a fixed
+	// workspace of less than 2 MiB per worker, and lists of tiles and items, which
+	// are small beside what they list.
+	MemoryLimit uint64
 }
 
-const maxWorkers = 1024
+// MaxWorkers is the most goroutines that a backend may have.
+const MaxWorkers = 1024
 
 // Backend computes on the CPU. It is safe for concurrent use.
 type Backend struct {
@@ -49,8 +55,8 @@ var _ kernels.Backend = (*Backend)(nil)
 // kernels.ErrShape for a bad number, kernels.ErrUnsupported for a tier that is
 // unknown or that this CPU lacks.
 func New(o Options) (*Backend, error) {
-	if o.Workers < 0 || o.Workers > maxWorkers {
-		return nil, fmt.Errorf("cpu: New: %d workers, want 0 to %d: %w", o.Workers, maxWorkers, kernels.ErrShape)
+	if o.Workers < 0 || o.Workers > MaxWorkers {
+		return nil, fmt.Errorf("cpu: New: %d workers, want 0 (one per processor) to %d: %w", o.Workers, MaxWorkers, kernels.ErrShape)
 	}
 	name := o.Tier
 	if name == "" {
@@ -62,7 +68,7 @@ func New(o Options) (*Backend, error) {
 	}
 	workers := o.Workers
 	if workers == 0 {
-		workers = min(runtime.GOMAXPROCS(0), maxWorkers)
+		workers = min(runtime.GOMAXPROCS(0), MaxWorkers)
 	}
 	b := &Backend{tier: t, pool: newPool(workers), done: make(chan struct{})}
 	b.mem.limit = o.MemoryLimit
@@ -107,6 +113,9 @@ func (b *Backend) begin(ctx context.Context, op kernels.Op, arguments error) err
 	defer b.mu.RUnlock()
 	if b.closed {
 		return fmt.Errorf("cpu: %s: backend: %w", op, kernels.ErrClosed)
+	}
+	if ctx == nil {
+		return fmt.Errorf("cpu: %s: the context is nil (pass context.Background()): %w", op, kernels.ErrShape)
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cpu: %s: %w", op, err)

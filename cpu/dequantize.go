@@ -19,18 +19,18 @@ func (b *Backend) Dequantize(ctx context.Context, dst kernels.Matrix, src kernel
 		return err
 	}
 	expand, size, bytes := expanders[src.Type], src.Type.BlockSize(), src.Type.BlockBytes()
-	return b.eachRow(ctx, kernels.OpDequantize, o, dst.Rows, dst.Cols, func(ws *workspace, i int) {
+	return b.eachPiece(ctx, kernels.OpDequantize, o, dst.Rows, dst.Cols, func(ws *workspace, i, j, n int) {
 		from := i
 		if ids != nil {
 			from = int(ids[i])
 		}
-		line := grow(&ws.vector[0], src.Cols)
-		blocks := data[from*src.RowBytes() : (from+1)*src.RowBytes()]
-		for j := 0; j < len(line); j += size {
-			expand(line[j:j+size], blocks[:bytes])
+		line := grow(&ws.vector[0], n)
+		blocks := data[from*src.RowBytes()+j/size*bytes:]
+		for k := 0; k < n; k += size {
+			expand(line[k:k+size], blocks[:bytes])
 			blocks = blocks[bytes:]
 		}
-		storeRow(dst, i, 0, line)
+		storeRow(dst, i, j, line)
 	})
 }
 

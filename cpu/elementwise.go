@@ -62,11 +62,11 @@ func (b *Backend) Activate(ctx context.Context, dst, x kernels.Matrix, f kernels
 		return err
 	}
 	defer b.end()
-	return b.eachRow(ctx, kernels.OpActivate, o, x.Rows, x.Cols, func(ws *workspace, i int) {
-		line := grow(&ws.vector[0], x.Cols)
-		loadRow(line, x, i, 0)
+	return b.eachPiece(ctx, kernels.OpActivate, o, x.Rows, x.Cols, func(ws *workspace, i, j, n int) {
+		line := grow(&ws.vector[0], n)
+		loadRow(line, x, i, j)
 		activate(line, f)
-		storeRow(dst, i, 0, line)
+		storeRow(dst, i, j, line)
 	})
 }
 
@@ -76,15 +76,15 @@ func (b *Backend) Gate(ctx context.Context, dst, gate, up kernels.Matrix, f kern
 		return err
 	}
 	defer b.end()
-	return b.eachRow(ctx, kernels.OpGate, o, dst.Rows, dst.Cols, func(ws *workspace, i int) {
-		line, factor := grow(&ws.vector[0], dst.Cols), grow(&ws.vector[1], dst.Cols)
-		loadRow(line, gate, i, 0)
-		loadRow(factor, up, i, 0)
+	return b.eachPiece(ctx, kernels.OpGate, o, dst.Rows, dst.Cols, func(ws *workspace, i, j, n int) {
+		line, factor := grow(&ws.vector[0], n), grow(&ws.vector[1], n)
+		loadRow(line, gate, i, j)
+		loadRow(factor, up, i, j)
 		activate(line, f)
 		for k, v := range factor {
 			line[k] *= v
 		}
-		storeRow(dst, i, 0, line)
+		storeRow(dst, i, j, line)
 	})
 }
 
@@ -97,14 +97,14 @@ func (b *Backend) Add(ctx context.Context, dst, x kernels.Matrix, alpha float64,
 	if alpha == 0 {
 		return nil
 	}
-	return b.eachRow(ctx, kernels.OpAdd, o, dst.Rows, dst.Cols, func(ws *workspace, i int) {
-		line, old := grow(&ws.vector[0], dst.Cols), grow(&ws.vector[1], dst.Cols)
+	return b.eachPiece(ctx, kernels.OpAdd, o, dst.Rows, dst.Cols, func(ws *workspace, i, j, n int) {
+		line, old := grow(&ws.vector[0], n), grow(&ws.vector[1], n)
 		from := i
 		if x.Rows == 1 {
 			from = 0
 		}
-		loadRow(line, x, from, 0)
-		accumulateRow(dst, i, 0, line, alpha, 1, old)
+		loadRow(line, x, from, j)
+		accumulateRow(dst, i, j, line, alpha, 1, old)
 	})
 }
 
@@ -115,18 +115,18 @@ func (b *Backend) Gather(ctx context.Context, dst, table kernels.Matrix, ids []i
 	}
 	defer b.end()
 	bits := alpha == 1 && beta == 0 && dst.DType == table.DType
-	return b.eachRow(ctx, kernels.OpGather, o, dst.Rows, dst.Cols, func(ws *workspace, i int) {
+	return b.eachPiece(ctx, kernels.OpGather, o, dst.Rows, dst.Cols, func(ws *workspace, i, j, n int) {
 		if bits {
-			copyBits(dst, i, table, int(ids[i]))
+			copyBits(dst, i, table, int(ids[i]), j, n)
 			return
 		}
-		line, old := grow(&ws.vector[0], dst.Cols), grow(&ws.vector[1], dst.Cols)
+		line, old := grow(&ws.vector[0], n), grow(&ws.vector[1], n)
 		if alpha == 0 { // the table is not read
 			clear(line)
-			accumulateRow(dst, i, 0, line, 1, beta, old)
+			accumulateRow(dst, i, j, line, 1, beta, old)
 			return
 		}
-		loadRow(line, table, int(ids[i]), 0)
-		accumulateRow(dst, i, 0, line, alpha, beta, old)
+		loadRow(line, table, int(ids[i]), j)
+		accumulateRow(dst, i, j, line, alpha, beta, old)
 	})
 }

@@ -20,8 +20,18 @@ func lowerTiles(list []tileRef, item, n int) []tileRef {
 	return list
 }
 
-// allTiles lists the tiles of an m x n result, row by row.
+// lowerCount returns how many tiles lowerTiles lists.
+func lowerCount(n int) int {
+	t := (n + tileRows - 1) / tileRows
+	return t * (t + 1) / 2
+}
+
+// allTiles lists the tiles of an m x n result, row by row. An empty result has
+// none, however long its other side.
 func allTiles(list []tileRef, item, m, n int) []tileRef {
+	if n == 0 {
+		return list
+	}
 	for i := 0; i < m; i += tileRows {
 		for j := 0; j < n; j += tileCols {
 			list = append(list, tileRef{item, i, j})

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 
@@ -63,7 +64,14 @@ func (b *Backend) HSIC(ctx context.Context, dst []kernels.HSICValue, x, y []kern
 		})
 		index = append(index, i)
 	}
-	if err := b.hsic(ctx, kernels.OpHSIC, groups, e, o); err != nil {
+	plan := planHSIC(groups, e)
+	s := b.scratch(kernels.OpHSIC)
+	defer s.release()
+	run := &phases{o: o, total: plan.tiles()}
+	if err := b.prepare(ctx, s, run, plan.prep); err != nil {
+		return err
+	}
+	if err := b.hsicSums(ctx, s, run, plan); err != nil {
 		return err
 	}
 	for k, g := range groups {
@@ -100,30 +108,37 @@ func (b *Backend) HSICMatrix(ctx context.Context, dst kernels.HSICTable, x, y []
 		fill(dst.Variance, math.NaN())
 		return kernels.Degenerate(kernels.OpHSICMatrix, "too few rows for the estimator", bad)
 	}
+	plan := planHSIC([]*hsicGroup{g}, e)
+	s := b.scratch(kernels.OpHSICMatrix)
+	defer s.release()
+	run := &phases{o: o, total: plan.tiles()}
 	if k.Kind == kernels.Gaussian {
-		if err := b.prepare(ctx, kernels.OpHSICMatrix, layers, true); err != nil {
-			return err
-		}
-		if err := b.variances(ctx, kernels.OpHSICMatrix, layers, k.Bandwidth); err != nil {
+		run.total += medianTiles(layers, k.Bandwidth)
+	}
+	if err := b.prepare(ctx, s, run, plan.prep); err != nil {
+		return err
+	}
+	if k.Kind == kernels.Gaussian {
+		if err := b.variances(ctx, kernels.OpHSICMatrix, run, layers, k.Bandwidth); err != nil {
 			return err
 		}
 		for i, l := range layers {
 			if dst.Variance != nil {
 				dst.Variance[i] = l.variance
 			}
-			if l.variance == 0 {
+			if l.undefined() {
 				bad = append(bad, i)
 				l.variance = math.NaN()
 			}
 		}
 	}
-	if err := b.hsic(ctx, kernels.OpHSICMatrix, []*hsicGroup{g}, e, o); err != nil {
+	if err := b.hsicSums(ctx, s, run, plan); err != nil {
 		return err
 	}
 	if len(bad) > 0 {
 		g.undefined(func(i int) bool { return math.IsNaN(layers[i].variance) })
 	}
-	return kernels.Degenerate(kernels.OpHSICMatrix, "median squared distance is 0", bad)
+	return kernels.Degenerate(kernels.OpHSICMatrix, noVariance, bad)
 }
 
 // undefined writes NaN to every value in which a layer of the set takes part;
@@ -156,34 +171,72 @@ func fill(s []float64, v float64) {
 	}
 }
 
-// hsic fills the groups, each in the cheaper of the two forms.
-func (b *Backend) hsic(ctx context.Context, op kernels.Op, groups []*hsicGroup, e kernels.Estimator, o kernels.Options) error {
-	var sample, feature []*hsicGroup
+// hsicPlan is the work of a call: each group in the cheaper of the two forms.
+type hsicPlan struct {
+	e               kernels.Estimator
+	sample, feature []*hsicGroup
+	prep            preparation
+	sums            int // tiles of the row sums
+	strips          []tileRef
+	pairs           []featureTile
+}
+
+func planHSIC(groups []*hsicGroup, e kernels.Estimator) hsicPlan {
+	p := hsicPlan{e: e}
 	var layers []*kernelMatrix
+	norms := e == kernels.Unbiased
 	for _, g := range groups {
-		if g.featureForm() {
-			feature = append(feature, g)
-		} else {
-			sample = append(sample, g)
+		switch {
+		case g.constant():
+			g.fill(0)
+			continue
+		case g.featureForm():
+			p.feature = append(p.feature, g)
+		default:
+			p.sample = append(p.sample, g)
+			for _, l := range slices.Concat(g.x, g.y) {
+				if l.needsRowSums() {
+					p.sums += l.rowSumTiles()
+				}
+			}
 		}
-		if len(g.x)+len(g.y) > 0 && (len(g.x) > 0 && g.x[0].kind != kernels.Gaussian || len(g.x) == 0 && g.y[0].kind != kernels.Gaussian) {
-			layers = append(append(layers, g.x...), g.y...)
+		layers = append(append(layers, g.x...), g.y...)
+	}
+	p.prep = planPreparation(layers, norms)
+	p.strips, p.pairs = sampleWork(p.sample), featureWork(p.feature)
+	return p
+}
+
+func (p hsicPlan) tiles() int { return p.prep.tiles() + p.sums + len(p.strips) + len(p.pairs) }
+
+// constant reports whether no layer of the group has a feature: rows of nothing
+// are all equal, and there may be more of them than memory has bytes.
+func (g *hsicGroup) constant() bool {
+	for _, l := range slices.Concat(g.x, g.y) {
+		if l.op.m.Cols > 0 {
+			return false
 		}
 	}
-	if err := b.prepare(ctx, op, layers, e == kernels.Unbiased); err != nil {
-		return err
-	}
-	for _, g := range sample {
-		if err := b.center(ctx, op, slices.Concat(g.x, g.y), e); err != nil {
+	return true
+}
+
+func (g *hsicGroup) fill(v float64) {
+	fill(g.xy, v)
+	fill(g.xx, v)
+	fill(g.yy, v)
+}
+
+// hsicSums fills the groups; their layers are prepared.
+func (b *Backend) hsicSums(ctx context.Context, s *scratch, run *phases, p hsicPlan) error {
+	for _, g := range p.sample {
+		if err := b.center(ctx, s, run, slices.Concat(g.x, g.y), p.e); err != nil {
 			return err
 		}
 	}
-	strips, tiles := sampleWork(sample), featureWork(feature)
-	total := len(strips) + len(tiles)
-	if err := b.sampleForm(ctx, op, progressUpTo(o, total), sample, strips); err != nil {
+	if err := b.sampleForm(ctx, s, run, p.sample, p.strips); err != nil {
 		return err
 	}
-	return b.featureSums(ctx, op, progressFrom(o, len(strips), total), feature, tiles)
+	return b.featureSums(ctx, s, run, p.feature, p.pairs)
 }
 
 // sampleWork lists the rows of tiles of each group, the longest first.
@@ -199,18 +252,33 @@ func sampleWork(groups []*hsicGroup) []tileRef {
 
 // sampleForm sums products of n x n kernel entries: a task is a row of tiles;
 // their sums are added in order.
-func (b *Backend) sampleForm(ctx context.Context, op kernels.Op, o kernels.Options, groups []*hsicGroup, list []tileRef) error {
+func (b *Backend) sampleForm(ctx context.Context, s *scratch, run *phases, groups []*hsicGroup, list []tileRef) error {
+	tiles := 0 // float64 in the tiles of all layers of a group
+	for _, g := range groups {
+		side := min(tileRows, g.rows())
+		tiles = max(tiles, (len(g.x)+len(g.y))*side*side)
+	}
+	if err := s.perWorker(b, tiles); err != nil {
+		return err
+	}
 	parts := make([]*hsicGroup, len(list))
-	err := b.tiles(ctx, op, o, len(list), func(ws *workspace, i int) {
-		parts[i] = b.sampleStrip(ws, groups[list[i].item], list[i].i0)
+	for i, t := range list {
+		g := groups[t.item]
+		l := len(g.xy)
+		sums, err := s.floats(1, l+len(g.xx)+len(g.yy))
+		if err != nil {
+			return err
+		}
+		parts[i] = &hsicGroup{xy: sums[:l], xx: sums[l : l+len(g.xx)], yy: sums[l+len(g.xx):]}
+	}
+	err := b.tiles(ctx, s.op, run.next(len(list)), len(list), func(ws *workspace, i int) {
+		b.sampleStrip(ws, parts[i], groups[list[i].item], list[i].i0)
 	})
 	if err != nil {
 		return err
 	}
 	for _, g := range groups {
-		fill(g.xy, 0)
-		fill(g.xx, 0)
-		fill(g.yy, 0)
+		g.fill(0)
 	}
 	for i, t := range list {
 		g := groups[t.item]
@@ -236,11 +304,11 @@ func add(dst, src []float64) {
 }
 
 // sampleStrip sums one row of tiles of the lower triangle; tiles beside the
-// diagonal count twice.
-func (b *Backend) sampleStrip(ws *workspace, g *hsicGroup, i0 int) *hsicGroup {
+// diagonal count twice. It stops early when the context ends.
+func (b *Backend) sampleStrip(ws *workspace, part, g *hsicGroup, i0 int) {
 	n, l, m := g.rows(), len(g.x), len(g.other())
-	part := &hsicGroup{xy: make([]float64, l*m), xx: make([]float64, len(g.xx)), yy: make([]float64, len(g.yy))}
 	ni := min(tileRows, n-i0)
+	layers := slices.Concat(g.x, g.y)
 	for j0 := 0; j0 <= i0; j0 += tileCols {
 		nj := min(tileCols, n-j0)
 		weight := 2.0
@@ -248,8 +316,11 @@ func (b *Backend) sampleStrip(ws *workspace, g *hsicGroup, i0 int) *hsicGroup {
 			weight = 1
 		}
 		size := ni * nj
-		buf := grow(&ws.layers, (l+len(g.y))*size)
-		for k, layer := range slices.Concat(g.x, g.y) {
+		buf := grow(&ws.layers, len(layers)*size)
+		for k, layer := range layers {
+			if ws.stopped() {
+				return
+			}
 			layer.tile(b, ws, buf[k*size:(k+1)*size], i0, ni, j0, nj, g.e == kernels.Unbiased)
 		}
 		first := l * size
@@ -266,7 +337,6 @@ func (b *Backend) sampleStrip(ws *workspace, g *hsicGroup, i0 int) *hsicGroup {
 			part.yy[k] += weight * inner(t, t)
 		}
 	}
-	return part
 }
 
 // addProducts adds weight times the inner products of l with m vectors.
@@ -277,8 +347,9 @@ func (b *Backend) addProducts(ws *workspace, dst, x, y []float64, l, m int, weig
 	size := len(x) / l
 	p, errX := kernels.Of(x, l, size, size)
 	q, errY := kernels.Of(y, m, size, size)
-	if errX != nil || errY != nil {
-		return // cannot happen: the slices have these lengths
+	if err := errors.Join(errX, errY); err != nil {
+		ws.fail(err)
+		return
 	}
 	for i0 := 0; i0 < l; i0 += tileRows {
 		for j0 := 0; j0 < m; j0 += tileCols {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/cambium-kernels/cambium/kernels"
@@ -34,28 +35,22 @@ func (g *hsicGroup) featureForm() bool {
 	return feature < sample
 }
 
-// featureTile is one tile of XᵀY of a pair: dst receives its squared norm,
-// weighted.
+// featureTile is one tile of XᵀY of a pair and, beside the diagonal, its mirror
+// image: dst receives the sum of their squares.
 type featureTile struct {
 	x, y   *kernelMatrix
-	i0, j0 int
-	weight float64
+	i0, j0 int // j0 <= i0
 	dst    *float64
 }
 
-// featureWork lists the tiles of all values of the groups. Within one layer the
-// product is symmetric, and the lower triangle counts twice.
+// featureWork lists the tiles of all values of the groups.
 func featureWork(groups []*hsicGroup) []featureTile {
 	var list []featureTile
 	pair := func(x, y *kernelMatrix, dst *float64) {
-		for i := 0; i < x.op.m.Cols; i += tileRows {
-			for j := 0; j < y.op.m.Cols; j += tileCols {
-				switch {
-				case x != y || i == j:
-					list = append(list, featureTile{x, y, i, j, 1, dst})
-				case j < i:
-					list = append(list, featureTile{x, y, i, j, 2, dst})
-				}
+		p, q := x.op.m.Cols, y.op.m.Cols
+		for i := 0; i < max(p, q); i += tileRows {
+			for j := 0; j <= i && j < min(p, q); j += tileCols {
+				list = append(list, featureTile{x, y, i, j, dst})
 			}
 		}
 	}
@@ -79,27 +74,30 @@ func featureWork(groups []*hsicGroup) []featureTile {
 }
 
 // featureSums computes the tiles, adds them in order and finishes the estimator.
-func (b *Backend) featureSums(ctx context.Context, op kernels.Op, o kernels.Options, groups []*hsicGroup, list []featureTile) error {
-	parts := make([]float64, len(list))
-	err := b.tiles(ctx, op, o, len(list), func(ws *workspace, i int) {
+// The order and the sum of a tile are the same for XᵀY as for YᵀX, so that it
+// does not matter to a bit which layer comes first.
+func (b *Backend) featureSums(ctx context.Context, s *scratch, run *phases, groups []*hsicGroup, list []featureTile) error {
+	parts, err := s.floats(1, len(list))
+	if err != nil {
+		return err
+	}
+	err = b.tiles(ctx, s.op, run.next(len(list)), len(list), func(ws *workspace, i int) {
 		t := list[i]
-		p, q := t.x.op, t.y.op
-		p.trans, q.trans = true, true
-		ni, nj := min(tileRows, p.rows()-t.i0), min(tileCols, q.rows()-t.j0)
-		c := b.tier.product(ws, p, q, t.i0, ni, t.j0, nj)
-		sum := 0.0
-		for r := range ni {
-			sum += sumSquares(c[r*tileCols : r*tileCols+nj])
+		sum := b.squares(ws, t.x, t.y, t.i0, t.j0)
+		switch {
+		case t.i0 == t.j0:
+		case t.x == t.y:
+			sum += sum
+		default:
+			sum += b.squares(ws, t.x, t.y, t.j0, t.i0)
 		}
-		parts[i] = t.weight * sum
+		parts[i] = sum
 	})
 	if err != nil {
 		return err
 	}
 	for _, g := range groups {
-		fill(g.xy, 0)
-		fill(g.xx, 0)
-		fill(g.yy, 0)
+		g.fill(0)
 	}
 	for i, t := range list {
 		*t.dst += parts[i]
@@ -108,6 +106,52 @@ func (b *Backend) featureSums(ctx context.Context, op kernels.Op, o kernels.Opti
 		g.finishFeature()
 	}
 	return nil
+}
+
+// squares returns the sum of squares of the tile of XᵀY at (i0, j0), 0 beyond
+// its edges.
+func (b *Backend) squares(ws *workspace, x, y *kernelMatrix, i0, j0 int) float64 {
+	p, q := x.op, y.op
+	p.trans, q.trans = true, true
+	ni, nj := min(tileRows, p.rows()-i0), min(tileCols, q.rows()-j0)
+	if ni <= 0 || nj <= 0 {
+		return 0
+	}
+	return symmetricSquares(b.tier.product(ws, p, q, i0, ni, j0, nj), ni, nj)
+}
+
+// symmetricSquares returns the sum of squares of a ni x nj tile, the same bits
+// as for its transpose: the elements (r, s) and (s, r) are added to each other
+// first. The conversions keep the compiler from fusing one of the two products.
+func symmetricSquares(c []float64, ni, nj int) float64 {
+	k := min(ni, nj)
+	total := 0.0
+	for r := range k {
+		row := c[r*tileCols : r*tileCols+r+1]
+		hook := float64(row[r] * row[r])
+		for s, low := range row[:r] {
+			high := c[s*tileCols+r]
+			hook += float64(low*low) + float64(high*high)
+		}
+		total += hook
+	}
+	for r := k; r < ni; r++ { // below the square part
+		line := 0.0
+		for s := range k {
+			v := c[r*tileCols+s]
+			line += float64(v * v)
+		}
+		total += line
+	}
+	for r := k; r < nj; r++ { // or beside it
+		line := 0.0
+		for s := range k {
+			v := c[s*tileCols+r]
+			line += float64(v * v)
+		}
+		total += line
+	}
+	return total
 }
 
 // finishFeature turns |XᵀY|² into the estimate and completes symmetric values.
@@ -133,9 +177,12 @@ func (g *hsicGroup) finishFeature() {
 	}
 }
 
-// estimate applies the estimator to <K, L> of centred features.
+// estimate applies the estimator to <K, L> of centred features. The three terms
+// of the unbiased one cancel where rows are all equally far apart; what then is
+// left is rounding, of either sign, and becomes 0.
 func (g *hsicGroup) estimate(z float64, x, y *kernelMatrix) float64 {
 	if g.e == kernels.Unbiased {
+		const noise = 0x1p-46
 		n := float64(g.rows())
 		var dot, s, t float64
 		for i, v := range x.norms {
@@ -143,7 +190,11 @@ func (g *hsicGroup) estimate(z float64, x, y *kernelMatrix) float64 {
 			s += v
 			t += y.norms[i]
 		}
-		z += s*t/((n-1)*(n-2)) - n/(n-2)*dot
+		up, down := z+s*t/((n-1)*(n-2)), n/(n-2)*dot
+		z = up - down
+		if math.Abs(z) <= noise*(up+down) {
+			z = 0
+		}
 	}
 	return z / g.factor()
 }

@@ -28,13 +28,18 @@ func scaleVector(v []float64, f float64) {
 // orthonormalize turns set into an orthonormal set that spans the same space and
 // more: Gram-Schmidt, each vector twice ("twice is enough", Giraud et al. 2005).
 // A vector that depends on the ones before it is replaced by a new direction.
-func orthonormalize(set [][]float64) {
+// It returns the context's error if that ends first.
+func orthonormalize(ctx context.Context, set [][]float64) error {
 	for k := range set {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		before := math.Sqrt(sumSquares(set[k]))
 		if !project(set[:k], set[k], null(len(set))*before) {
 			complete(set[:k], set[k])
 		}
 	}
+	return nil
 }
 
 // project makes v a unit vector orthogonal to the set; it returns false if what
@@ -82,9 +87,6 @@ func complete(set [][]float64, v []float64) {
 func jacobi(ctx context.Context, a, turned [][]float64) error {
 	const tolerance, sweeps = 0x1p-51, 60
 	for range sweeps {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		largest := 0.0
 		for _, v := range a {
 			largest = max(largest, sumSquares(v))
@@ -92,6 +94,9 @@ func jacobi(ctx context.Context, a, turned [][]float64) error {
 		noise := null(len(a)) * null(len(a)) / 64 * largest
 		rotated := false
 		for p := range a {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			for q := p + 1; q < len(a); q++ {
 				pp, qq, pq := sumSquares(a[p]), sumSquares(a[q]), inner(a[p], a[q])
 				if pp <= noise || qq <= noise || math.Abs(pq) <= tolerance*math.Sqrt(pp*qq) {
@@ -146,9 +151,14 @@ func decompose(ctx context.Context, set [][]float64) (left [][]float64, s []floa
 	for i, v := range set {
 		copy(basis[i], v)
 	}
-	orthonormalize(basis)
+	if err := orthonormalize(ctx, basis); err != nil {
+		return nil, nil, nil, err
+	}
 	core, turned := vectors(k, k), vectors(k, k)
 	for i, v := range set { // column i of A is basisᵀ·core[i]
+		if err := ctx.Err(); err != nil {
+			return nil, nil, nil, err
+		}
 		for j, q := range basis {
 			core[i][j] = inner(q, v)
 		}
@@ -175,6 +185,9 @@ func decompose(ctx context.Context, set [][]float64) (left [][]float64, s []floa
 	inside := make([][]float64, 0, k) // left vectors in coordinates of the basis
 	floor := null(k) * values[order[0]]
 	for to, from := range order {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, nil, err
+		}
 		s[to], right[to] = values[from], turned[from]
 		v := core[from]
 		if !project(inside, v, floor) {
@@ -184,6 +197,9 @@ func decompose(ctx context.Context, set [][]float64) (left [][]float64, s []floa
 	}
 	left = vectors(k, len(set[0]))
 	for i, v := range inside {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, nil, err
+		}
 		for j, q := range basis {
 			axpy(left[i], v[j], q)
 		}

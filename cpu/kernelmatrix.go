@@ -91,67 +91,100 @@ func (k *kernelMatrix) precomputedTile(out []float64, i0, ni, j0, nj int) {
 	}
 }
 
-// rowNormsCentered fills norms.
-func (k *kernelMatrix) rowNormsCentered(ws *workspace, from, to int) {
-	line := grow(&ws.vector[0], k.op.m.Cols)
-	for i := from; i < to; i++ {
-		k.op.load(line, i, 0)
-		k.norms[i] = sumSquares(line)
-	}
+// preparation is what precedes the use of kernel matrices: the column means and
+// row norms of the layers that need them.
+type preparation struct {
+	layers        []*kernelMatrix
+	norms         bool // of linear layers too
+	columns, rows []tileRef
 }
 
-// prepare finds means and norms of the layers that need them.
-func (b *Backend) prepare(ctx context.Context, op kernels.Op, layers []*kernelMatrix, norms bool) error {
+func planPreparation(layers []*kernelMatrix, norms bool) preparation {
+	p := preparation{norms: norms}
 	var x []kernels.Matrix
-	var mean [][]float64
 	for _, l := range layers {
-		if l.kind == kernels.Precomputed {
-			continue
-		}
-		l.op.mean = make([]float64, l.op.m.Cols)
-		x, mean = append(x, l.op.m), append(mean, l.op.mean)
-	}
-	if err := b.means(ctx, op, x, mean); err != nil {
-		return err
-	}
-	var list []tileRef
-	for item, l := range layers {
-		if l.kind == kernels.Precomputed || !norms && l.kind == kernels.Linear {
-			continue
-		}
-		l.norms = make([]float64, l.n())
-		per, n := strips(l.n(), l.op.m.Cols)
-		for s := range n {
-			list = append(list, tileRef{item, s * per, min((s+1)*per, l.n())})
+		if l.kind != kernels.Precomputed {
+			p.layers, x = append(p.layers, l), append(x, l.op.m)
 		}
 	}
-	return b.tiles(ctx, op, kernels.Options{}, len(list), func(ws *workspace, i int) {
-		layers[list[i].item].rowNormsCentered(ws, list[i].i0, list[i].j0)
-	})
+	p.columns = columnBlocks(x)
+	for item, l := range p.layers {
+		if p.needsNorms(l) {
+			per, n := strips(l.n(), l.op.m.Cols)
+			for s := range n {
+				p.rows = append(p.rows, tileRef{item, s * per, min((s+1)*per, l.n())})
+			}
+		}
+	}
+	return p
 }
 
-// center finds the shifts that centre the kernels: H·K·H for Biased, the
-// U-centring of Székely & Rizzo (2014) for Unbiased. Linear kernels of centred
-// features need none, or the diagonal alone.
-func (b *Backend) center(ctx context.Context, op kernels.Op, layers []*kernelMatrix, e kernels.Estimator) error {
-	for _, l := range layers {
-		n := float64(l.n())
-		var sums []float64
-		switch {
-		case l.kind == kernels.Linear && e == kernels.Biased:
+func (p preparation) needsNorms(l *kernelMatrix) bool { return p.norms || l.kind == kernels.Gaussian }
+
+func (p preparation) tiles() int { return len(p.columns) + len(p.rows) }
+
+// prepare fills means and norms; their memory is s's.
+func (b *Backend) prepare(ctx context.Context, s *scratch, run *phases, p preparation) error {
+	for _, l := range p.layers {
+		if l.op.m.Rows == 0 {
 			continue
-		case l.kind == kernels.Linear: // rows of K sum to zero, so those without the diagonal to −K_ii
-			sums = make([]float64, len(l.norms))
-			for i, q := range l.norms {
-				sums[i] = -q
-			}
-		default:
-			var err error
-			if sums, err = b.rowSums(ctx, op, l, e == kernels.Unbiased); err != nil {
+		}
+		var err error
+		if l.op.mean, err = s.floats(1, l.op.m.Cols); err != nil {
+			return err
+		}
+		if p.needsNorms(l) {
+			if l.norms, err = s.floats(1, l.n()); err != nil {
 				return err
 			}
 		}
-		total := 0.0
+	}
+	err := b.tiles(ctx, s.op, run.next(len(p.columns)), len(p.columns), func(ws *workspace, i int) {
+		t := p.columns[i]
+		l := p.layers[t.item]
+		columnMeans(ws, l.op.mean[t.j0:min(t.j0+meanCols, l.op.m.Cols)], l.op.m, t.j0)
+	})
+	if err != nil {
+		return err
+	}
+	return b.tiles(ctx, s.op, run.next(len(p.rows)), len(p.rows), func(ws *workspace, i int) {
+		t := p.rows[i]
+		l := p.layers[t.item]
+		for r := t.i0; r < t.j0; r++ {
+			l.norms[r] = l.op.rowSquares(ws, r)
+		}
+	})
+}
+
+// needsRowSums reports whether centring the kernel takes the sums of its rows.
+// Those of linear kernels of centred features are known.
+func (k *kernelMatrix) needsRowSums() bool { return k.kind != kernels.Linear }
+
+// rowSumTiles returns how many tiles [Backend.rowSums] takes.
+func (k *kernelMatrix) rowSumTiles() int { return (k.n() + tileRows - 1) / tileRows }
+
+// center finds the shifts that centre the kernels: H·K·H for Biased, the
+// U-centring of Székely & Rizzo (2014) for Unbiased. Linear kernels of centred
+// features need none, or the diagonal alone. The shifts' memory is s's.
+func (b *Backend) center(ctx context.Context, s *scratch, run *phases, layers []*kernelMatrix, e kernels.Estimator) error {
+	for _, l := range layers {
+		if l.kind == kernels.Linear && e == kernels.Biased {
+			continue
+		}
+		sums, err := s.floats(1, l.n())
+		if err != nil {
+			return err
+		}
+		if l.needsRowSums() {
+			if err := b.rowSums(ctx, s.op, run, l, e == kernels.Unbiased, sums); err != nil {
+				return err
+			}
+		} else { // rows of K sum to zero, so those without the diagonal to −K_ii
+			for i, q := range l.norms {
+				sums[i] = -q
+			}
+		}
+		n, total := float64(l.n()), 0.0
 		for _, v := range sums {
 			total += v
 		}
@@ -167,22 +200,21 @@ func (b *Backend) center(ctx context.Context, op kernels.Op, layers []*kernelMat
 	return nil
 }
 
-// rowSums returns the row sums of a kernel matrix from its lower triangle; each
-// row of tiles has a vector of its own, and these are added in order.
-func (b *Backend) rowSums(ctx context.Context, op kernels.Op, l *kernelMatrix, zero bool) ([]float64, error) {
-	n := l.n()
-	strips := (n + tileRows - 1) / tileRows
-	release, err := b.mem.reserveFloats(op, strips, n)
+// rowSums adds the row sums of a kernel matrix to sums, from its lower triangle;
+// each row of tiles has a vector of its own, and these are added in order.
+func (b *Backend) rowSums(ctx context.Context, op kernels.Op, run *phases, l *kernelMatrix, zero bool, sums []float64) error {
+	n, strips := l.n(), l.rowSumTiles()
+	sc := b.scratch(op)
+	defer sc.release()
+	parts, err := sc.floats(strips, n)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer release()
-	parts := make([][]float64, strips)
-	err = b.tiles(ctx, op, kernels.Options{}, strips, func(ws *workspace, s int) {
-		sum := make([]float64, n)
+	err = b.tiles(ctx, op, run.next(strips), strips, func(ws *workspace, s int) {
+		sum := parts[s*n : (s+1)*n]
 		i0 := s * tileRows
 		ni := min(tileRows, n-i0)
-		for j0 := 0; j0 <= i0; j0 += tileCols {
+		for j0 := 0; j0 <= i0 && !ws.stopped(); j0 += tileCols {
 			nj := min(tileCols, n-j0)
 			t := grow(&ws.tile[1], ni*nj)
 			l.tile(b, ws, t, i0, ni, j0, nj, zero)
@@ -195,16 +227,12 @@ func (b *Backend) rowSums(ctx context.Context, op kernels.Op, l *kernelMatrix, z
 				}
 			}
 		}
-		parts[s] = sum
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	sums := make([]float64, n)
-	for _, p := range parts {
-		for i, v := range p {
-			sums[i] += v
-		}
+	for s := range strips {
+		add(sums, parts[s*n:(s+1)*n])
 	}
-	return sums, nil
+	return nil
 }

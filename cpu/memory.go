@@ -24,29 +24,20 @@ func (m *memory) info() kernels.Memory {
 	return kernels.Memory{Limit: m.limit, InUse: m.inUse, Peak: m.peak}
 }
 
-// reserve accounts for n bytes, or refuses.
-func (m *memory) reserve(op kernels.Op, n uint64) error {
+// mostBytes is more than any machine's address space gives to one allocation:
+// Go panics when it is asked for more.
+const mostBytes = min(uint64(math.MaxInt), 1<<46)
+
+// take accounts for n bytes, or refuses.
+func (m *memory) take(n uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n > m.limit || m.inUse > m.limit-n {
-		return fmt.Errorf("cpu: %s: %d bytes with %d of %d in use: %w", op, n, m.inUse, m.limit, kernels.ErrMemory)
+	if n > m.limit || n > mostBytes || m.inUse > m.limit-n {
+		return fmt.Errorf("%d bytes with %d of %d in use (free buffers, raise the limit, or cut the problem): %w", n, m.inUse, m.limit, kernels.ErrMemory)
 	}
 	m.inUse += n
 	m.peak = max(m.peak, m.inUse)
 	return nil
-}
-
-// reserveFloats accounts for rows x cols float64 of scratch; release gives them
-// back. The product may be larger than an int: it is refused then.
-func (m *memory) reserveFloats(op kernels.Op, rows, cols int) (release func(), err error) {
-	hi, n := bits.Mul64(uint64(rows), 8*uint64(cols)) //nolint:gosec // sizes are not negative
-	if hi != 0 {
-		n = math.MaxUint64
-	}
-	if err := m.reserve(op, n); err != nil {
-		return nil, err
-	}
-	return func() { m.release(n) }, nil
 }
 
 func (m *memory) release(n uint64) {
@@ -55,20 +46,78 @@ func (m *memory) release(n uint64) {
 	m.inUse -= n
 }
 
-// buffer is host memory; the garbage collector frees it once no view is left.
-type buffer struct {
-	m    kernels.Matrix
-	free sync.Once
+// scratch is what one operation holds besides its operands, from one goroutine.
+type scratch struct {
 	mem  *memory
-	size uint64
+	op   kernels.Op
+	held uint64
 }
 
-// Matrix implements kernels.Buffer.
-func (b *buffer) Matrix() kernels.Matrix { return b.m }
+// scratch starts the account of an operation; release must follow.
+func (b *Backend) scratch(op kernels.Op) *scratch { return &scratch{mem: &b.mem, op: op} }
+
+// reserve accounts for rows x cols float64. The product may be larger than an
+// int: it is refused then.
+func (s *scratch) reserve(rows, cols int) error {
+	hi, n := bits.Mul64(uint64(rows), 8*uint64(cols)) //nolint:gosec // sizes are not negative
+	if hi != 0 {
+		n = math.MaxUint64
+	}
+	if err := s.mem.take(n); err != nil {
+		return fmt.Errorf("cpu: %s: scratch: %w", s.op, err)
+	}
+	s.held += n
+	return nil
+}
+
+// floats returns rows·cols zeros that are accounted for.
+func (s *scratch) floats(rows, cols int) ([]float64, error) {
+	if err := s.reserve(rows, cols); err != nil {
+		return nil, err
+	}
+	return make([]float64, rows*cols), nil
+}
+
+// perWorker accounts for n float64 of each worker's workspace, unless they are
+// few enough to be its own.
+func (s *scratch) perWorker(b *Backend, n int) error {
+	if n <= stripElems {
+		return nil
+	}
+	return s.reserve(b.pool.workers, n)
+}
+
+// release gives everything back.
+func (s *scratch) release() {
+	s.mem.release(s.held)
+	s.held = 0
+}
+
+// buffer is host memory. The garbage collector frees it after Free, once no
+// view is left.
+type buffer struct {
+	mem  *memory
+	size uint64
+
+	mu sync.Mutex
+	m  kernels.Matrix
+}
+
+// Matrix implements kernels.Buffer. After Free it is a view that every
+// operation refuses.
+func (b *buffer) Matrix() kernels.Matrix {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.m
+}
 
 // Free implements kernels.Buffer.
 func (b *buffer) Free() error {
-	b.free.Do(func() { b.mem.release(b.size) })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mem.release(b.size)
+	b.size = 0
+	b.m = kernels.Matrix{Rows: b.m.Rows, Cols: b.m.Cols, Stride: b.m.Stride, DType: b.m.DType} // without the memory
 	return nil
 }
 
@@ -80,8 +129,8 @@ func (b *Backend) Alloc(ctx context.Context, dt kernels.DType, rows, cols int) (
 	defer b.end()
 	n := rows * cols
 	size := uint64(n) * uint64(dt.Size()) //nolint:gosec // checked: not negative
-	if err := b.mem.reserve(kernels.OpAlloc, size); err != nil {
-		return nil, err
+	if err := b.mem.take(size); err != nil {
+		return nil, fmt.Errorf("cpu: Alloc: %w", err)
 	}
 	buf := &buffer{mem: &b.mem, size: size}
 	var err error

@@ -3,6 +3,8 @@ package cpu
 import (
 	"context"
 	"math"
+	"slices"
+	"sync"
 
 	"github.com/cambium-kernels/cambium/kernels"
 )
@@ -13,8 +15,17 @@ func (b *Backend) Norm(ctx context.Context, dst, x kernels.Matrix, p kernels.Nor
 		return err
 	}
 	defer b.end()
+	if x.Empty() {
+		return nil
+	}
 	width := x.Cols / max(p.Groups, 1)
-	weight, bias := make([]float64, width), make([]float64, width)
+	sc := b.scratch(kernels.OpNorm)
+	defer sc.release()
+	both, err := sc.floats(2, width)
+	if err != nil {
+		return err
+	}
+	weight, bias := both[:width], both[width:]
 	fill(weight, 1)
 	if !p.Weight.Empty() {
 		loadRow(weight, p.Weight, 0, 0)
@@ -25,7 +36,7 @@ func (b *Backend) Norm(ctx context.Context, dst, x kernels.Matrix, p kernels.Nor
 	for i := range weight {
 		weight[i] += p.Offset
 	}
-	return b.eachRow(ctx, kernels.OpNorm, o, x.Rows, x.Cols, func(ws *workspace, i int) {
+	return b.eachRow(ctx, kernels.OpNorm, o, x.Rows, x.Cols, 2, func(ws *workspace, i int) {
 		line, old := grow(&ws.vector[0], x.Cols), grow(&ws.vector[1], x.Cols)
 		if alpha == 0 { // x is not read
 			clear(line)
@@ -44,11 +55,7 @@ func (b *Backend) Norm(ctx context.Context, dst, x kernels.Matrix, p kernels.Nor
 func normalize(v, weight, bias []float64, kind kernels.NormKind, epsilon float64) {
 	n := float64(len(v))
 	if kind == kernels.LayerNorm {
-		mean := 0.0 // relative to the first element: constant rows give exact zeros
-		for _, x := range v {
-			mean += x - v[0]
-		}
-		mean = v[0] + mean/n
+		mean := meanOf(v)
 		for i := range v {
 			v[i] -= mean
 		}
@@ -65,8 +72,9 @@ func (b *Backend) RowNormalize(ctx context.Context, dst, x kernels.Matrix, o ker
 		return err
 	}
 	defer b.end()
-	zero := make([]bool, x.Rows)
-	err := b.eachRow(ctx, kernels.OpRowNormalize, o, x.Rows, x.Cols, func(ws *workspace, i int) {
+	var mu sync.Mutex
+	var zero []int
+	err := b.eachRow(ctx, kernels.OpRowNormalize, o, x.Rows, x.Cols, 1, func(ws *workspace, i int) {
 		line := grow(&ws.vector[0], x.Cols)
 		loadRow(line, x, i, 0)
 		square := sumSquares(line)
@@ -74,7 +82,11 @@ func (b *Backend) RowNormalize(ctx context.Context, dst, x kernels.Matrix, o ker
 			rescale(line)
 			square = sumSquares(line)
 		}
-		zero[i] = square == 0
+		if square == 0 {
+			mu.Lock()
+			zero = append(zero, i)
+			mu.Unlock()
+		}
 		root := math.Sqrt(square / float64(len(line)))
 		for k, v := range line {
 			line[k] = v / root
@@ -84,13 +96,8 @@ func (b *Backend) RowNormalize(ctx context.Context, dst, x kernels.Matrix, o ker
 	if err != nil {
 		return err
 	}
-	var rows []int
-	for i, z := range zero {
-		if z {
-			rows = append(rows, i)
-		}
-	}
-	return kernels.Degenerate(kernels.OpRowNormalize, "a row is zero", rows)
+	slices.Sort(zero)
+	return kernels.Degenerate(kernels.OpRowNormalize, "a row is zero", zero)
 }
 
 // rescale brings the largest magnitude of v into [1/2, 1) by a power of two,

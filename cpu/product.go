@@ -21,14 +21,27 @@ type microKernel struct {
 
 var generic = microKernel{mr: 2, nr: 4, run: run2x4}
 
-// workspace is one worker's scratch memory.
+// workspace is one worker's scratch memory. What is bounded by the tile sizes
+// and stripElems is the worker's own, less than 2 MiB; whoever needs more of a
+// slice reserves it.
 type workspace struct {
+	job *job // the call at work
+
 	a, b      []float64 // packed panels
 	rows      []float64 // unpacked rows on their way into a panel
 	tile      [2][]float64
 	vector    [4][]float64
 	layers    []float64 // tiles of several kernel matrices, values of attention
 	attention []float64 // running sums of attention
+}
+
+// trim drops what grew beyond the worker's own share.
+func (ws *workspace) trim() {
+	for _, s := range []*[]float64{&ws.rows, &ws.vector[0], &ws.vector[1], &ws.vector[2], &ws.vector[3], &ws.layers, &ws.attention} {
+		if cap(*s) > stripElems {
+			*s = nil
+		}
+	}
 }
 
 // grow returns *s with length n; its content is undefined.
@@ -41,12 +54,13 @@ func grow(s *[]float64, n int) []float64 {
 }
 
 // operand reads a matrix as one side of a product: row i of the operand is row
-// i of the matrix, or its column i if trans. A mean, one value per column of
-// the matrix, is subtracted on the way.
+// i of the matrix, or its column i if trans. On the way a mean, one value per
+// column of the matrix, is subtracted, and values are multiplied by 2^exponent.
 type operand struct {
-	m     kernels.Matrix
-	trans bool
-	mean  []float64
+	m        kernels.Matrix
+	trans    bool
+	mean     []float64
+	exponent int
 }
 
 // rows returns the number of the operand's rows, terms their length.
@@ -64,7 +78,7 @@ func (p operand) terms() int {
 	return p.m.Cols
 }
 
-// load reads part of one row of the matrix as float64, less the mean.
+// load reads part of one row of the matrix as float64, less the mean, scaled.
 func (p operand) load(dst []float64, line, from int) {
 	loadRow(dst, p.m, line, from)
 	if p.mean != nil {
@@ -72,6 +86,7 @@ func (p operand) load(dst []float64, line, from int) {
 			dst[k] -= v
 		}
 	}
+	scaleBy(dst, p.exponent)
 }
 
 // pack copies terms [k0, k0+nk) of rows [i0, i0+ni) into micro-panels of the
@@ -133,13 +148,14 @@ func (p operand) packColumns(dst []float64, scratch *[]float64, i0, ni, k0, nk, 
 
 // product returns the ni x nj block of a·bᵀ at (i0, j0): element (i, j) is at
 // i·tileCols + j. It sums in blocks of blockTerms, in order, so that an element
-// depends on its two rows alone. The block is the worker's first tile.
+// depends on its two rows alone, and not on which of them is a's. The block is
+// the worker's first tile. It is incomplete if the context ends meanwhile.
 func (t *tier) product(ws *workspace, a, b operand, i0, ni, j0, nj int) []float64 {
 	c := grow(&ws.tile[0], tileRows*tileCols)
 	clear(c)
 	mr, nr := t.kernel.mr, t.kernel.nr
 	terms := a.terms()
-	for k0 := 0; k0 < terms; k0 += blockTerms {
+	for k0 := 0; k0 < terms && !ws.stopped(); k0 += blockTerms {
 		nk := min(blockTerms, terms-k0)
 		ap := grow(&ws.a, (tileRows+mr)*nk)
 		bp := grow(&ws.b, (tileCols+nr)*nk)

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/cambium-kernels/cambium/kernels"
@@ -15,13 +16,25 @@ func (b *Backend) RBF(ctx context.Context, dst, x []kernels.Matrix, bw kernels.B
 	}
 	defer b.end()
 	layers := make([]*kernelMatrix, len(x))
+	var read []*kernelMatrix // those whose features are read
 	for i, m := range x {
 		layers[i] = &kernelMatrix{kind: kernels.Gaussian, op: operand{m: m}}
+		if dst != nil || m.Cols > 0 {
+			read = append(read, layers[i])
+		}
 	}
-	if err := b.prepare(ctx, kernels.OpRBF, layers, true); err != nil {
+	var list []tileRef
+	for item := range dst {
+		list = lowerTiles(list, item, x[item].Rows)
+	}
+	s := b.scratch(kernels.OpRBF)
+	defer s.release()
+	prep := planPreparation(read, true)
+	run := &phases{o: o, total: prep.tiles() + medianTiles(layers, bw) + len(list)}
+	if err := b.prepare(ctx, s, run, prep); err != nil {
 		return err
 	}
-	if err := b.variances(ctx, kernels.OpRBF, layers, bw); err != nil {
+	if err := b.variances(ctx, kernels.OpRBF, run, layers, bw); err != nil {
 		return err
 	}
 	var bad []int
@@ -29,16 +42,12 @@ func (b *Backend) RBF(ctx context.Context, dst, x []kernels.Matrix, bw kernels.B
 		if used != nil {
 			used[i] = l.variance
 		}
-		if l.variance == 0 {
+		if l.undefined() {
 			bad = append(bad, i)
 			l.variance = math.NaN()
 		}
 	}
-	var list []tileRef
-	for item := range dst {
-		list = lowerTiles(list, item, x[item].Rows)
-	}
-	err := b.tiles(ctx, kernels.OpRBF, o, len(list), func(ws *workspace, i int) {
+	err := b.tiles(ctx, kernels.OpRBF, run.next(len(list)), len(list), func(ws *workspace, i int) {
 		t := list[i]
 		l := layers[t.item]
 		ni, nj := min(tileRows, l.n()-t.i0), min(tileCols, l.n()-t.j0)
@@ -55,12 +64,39 @@ func (b *Backend) RBF(ctx context.Context, dst, x []kernels.Matrix, bw kernels.B
 	if err != nil {
 		return err
 	}
-	return kernels.Degenerate(kernels.OpRBF, "median squared distance is 0", bad)
+	return kernels.Degenerate(kernels.OpRBF, noVariance, bad)
 }
 
-// variances sets σ² of each layer, given or by the median rule; 0 means that the
-// median is 0, NaN that a row is not finite or that there is none.
-func (b *Backend) variances(ctx context.Context, op kernels.Op, layers []*kernelMatrix, bw kernels.Bandwidth) error {
+// noVariance is why a Gaussian kernel is undefined.
+const noVariance = "σ² by the median rule is 0 or infinite"
+
+// undefined reports whether the median rule found no σ² for a layer. NaN, from
+// rows that are not finite, is not undefined but propagated.
+func (k *kernelMatrix) undefined() bool { return k.variance == 0 || math.IsInf(k.variance, 1) }
+
+// medianRows returns how many rows of a layer the median rule reads.
+func medianRows(l *kernelMatrix, bw kernels.Bandwidth) int {
+	if bw.Variance != nil || l.op.m.Empty() {
+		return 0
+	}
+	if bw.Sample > 0 {
+		return min(bw.Sample, l.n())
+	}
+	return l.n()
+}
+
+// medianTiles returns how many tiles [Backend.variances] takes.
+func medianTiles(layers []*kernelMatrix, bw kernels.Bandwidth) int {
+	total := 0
+	for _, l := range layers {
+		total += lowerCount(medianRows(l, bw))
+	}
+	return total
+}
+
+// variances sets σ² of each layer, given or by the median rule; 0 or Inf mean
+// that the rule gives none, NaN that a row is not finite or that there is none.
+func (b *Backend) variances(ctx context.Context, op kernels.Op, run *phases, layers []*kernelMatrix, bw kernels.Bandwidth) error {
 	fraction := bw.Fraction
 	if fraction == 0 {
 		fraction = 1
@@ -70,7 +106,7 @@ func (b *Backend) variances(ctx context.Context, op kernels.Op, layers []*kernel
 			l.variance = bw.Variance[i]
 			continue
 		}
-		median, err := b.medianDistance(ctx, op, l, bw.Sample)
+		median, err := b.medianDistance(ctx, op, run, l, medianRows(l, bw))
 		if err != nil {
 			return err
 		}
@@ -80,29 +116,33 @@ func (b *Backend) variances(ctx context.Context, op kernels.Op, layers []*kernel
 }
 
 // medianDistance returns the median of the squared distances of all ordered
-// pairs of rows, each row with itself included.
-func (b *Backend) medianDistance(ctx context.Context, op kernels.Op, l *kernelMatrix, sample int) (float64, error) {
-	if sample > 0 && sample < l.n() {
-		var release func()
+// pairs of the given number of rows, each row with itself included.
+func (b *Backend) medianDistance(ctx context.Context, op kernels.Op, run *phases, l *kernelMatrix, rows int) (float64, error) {
+	if l.n() == 0 {
+		return math.NaN(), nil
+	}
+	if l.op.m.Cols == 0 {
+		return 0, nil // rows of nothing are equal
+	}
+	sc := b.scratch(op)
+	defer sc.release()
+	if rows < l.n() {
 		var err error
-		if l, release, err = b.sampled(op, l, sample); err != nil {
+		if l, err = sampled(sc, l, rows); err != nil {
 			return 0, err
 		}
-		defer release()
 	}
 	n := l.n()
 	half, other := n/2, max(n-1, 0) // n(n−1)/2 without its overflow
 	if n%2 == 1 {
 		half, other = n, other/2
 	}
-	release, err := b.mem.reserveFloats(op, half, other)
+	all, err := sc.floats(half, other) // below the diagonal, row by row
 	if err != nil {
 		return 0, err
 	}
-	defer release()
-	all := make([]float64, half*other) // below the diagonal, row by row
 	list := lowerTiles(nil, 0, n)
-	err = b.tiles(ctx, op, kernels.Options{}, len(list), func(ws *workspace, i int) {
+	err = b.tiles(ctx, op, run.next(len(list)), len(list), func(ws *workspace, i int) {
 		t := list[i]
 		ni, nj := min(tileRows, n-t.i0), min(tileCols, n-t.j0)
 		c := b.tier.product(ws, l.op, l.op, t.i0, ni, t.j0, nj)
@@ -117,36 +157,42 @@ func (b *Backend) medianDistance(ctx context.Context, op kernels.Op, l *kernelMa
 	if err != nil {
 		return 0, err
 	}
-	return medianOfPairs(all, n), nil
+	median := medianOfPairs(ctx, all, n)
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("cpu: %s: %w", op, err)
+	}
+	return median, nil
 }
 
-// sampled returns a layer of evenly spaced rows of l, copied and centred.
-func (b *Backend) sampled(op kernels.Op, l *kernelMatrix, sample int) (*kernelMatrix, func(), error) {
+// sampled returns a layer of evenly spaced rows of l, copied and centred, in
+// memory of s.
+func sampled(s *scratch, l *kernelMatrix, rows int) (*kernelMatrix, error) {
 	n, d := l.n(), l.op.m.Cols
-	release, err := b.mem.reserveFloats(op, sample, d)
+	data, err := s.floats(rows, d)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	data := make([]float64, sample*d)
-	norms := make([]float64, sample)
-	for i := range sample {
-		from := int(int64(i) * int64(n) / int64(sample))
-		line := data[i*d : (i+1)*d]
-		l.op.load(line, from, 0)
+	norms, err := s.floats(rows, 1)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		from := int(int64(i) * int64(n) / int64(rows))
+		l.op.load(data[i*d:(i+1)*d], from, 0)
 		norms[i] = l.norms[from]
 	}
-	m, err := kernels.Of(data, sample, d, d)
+	m, err := kernels.Of(data, rows, d, d)
 	if err != nil {
-		release()
-		return nil, nil, err
+		return nil, err
 	}
-	return &kernelMatrix{kind: kernels.Gaussian, op: operand{m: m}, norms: norms}, release, nil
+	return &kernelMatrix{kind: kernels.Gaussian, op: operand{m: m}, norms: norms}, nil
 }
 
 // medianOfPairs returns the median of n zeros and of every value of pairs twice;
 // the mean of the middle two if n² is even. NaN if a value is NaN or there is
-// none. pairs is reordered; its values are not negative.
-func medianOfPairs(pairs []float64, n int) float64 {
+// none. pairs is reordered; its values are not negative. If the context ends, the
+// result means nothing.
+func medianOfPairs(ctx context.Context, pairs []float64, n int) float64 {
 	if n == 0 {
 		return math.NaN()
 	}
@@ -159,7 +205,7 @@ func medianOfPairs(pairs []float64, n int) float64 {
 		if p < n {
 			return 0
 		}
-		return quickselect(pairs, (p-n)/2)
+		return quickselect(ctx, pairs, (p-n)/2)
 	}
 	total := n * n
 	if total%2 == 1 {
@@ -170,9 +216,9 @@ func medianOfPairs(pairs []float64, n int) float64 {
 }
 
 // quickselect returns the k-th smallest value (Hoare 1961, median of three).
-func quickselect(v []float64, k int) float64 {
+func quickselect(ctx context.Context, v []float64, k int) float64 {
 	lo, hi := 0, len(v)-1
-	for lo < hi {
+	for lo < hi && ctx.Err() == nil {
 		a, b, c := v[lo], v[lo+(hi-lo)/2], v[hi]
 		pivot := max(min(a, b), min(max(a, b), c))
 		i, j := lo, hi

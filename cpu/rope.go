@@ -22,7 +22,7 @@ func (b *Backend) RoPE(ctx context.Context, dst, x kernels.Matrix, positions []i
 	if p.Interleaved {
 		second, step = 1, 2
 	}
-	return b.eachRow(ctx, kernels.OpRoPE, o, x.Rows, x.Cols, func(ws *workspace, i int) {
+	return b.eachRow(ctx, kernels.OpRoPE, o, x.Rows, x.Cols, 2, func(ws *workspace, i int) {
 		line := grow(&ws.vector[0], x.Cols)
 		loadRow(line, x, i, 0)
 		sin, cos := grow(&ws.vector[1], pairs), grow(&ws.vector[2], pairs)

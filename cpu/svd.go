@@ -13,7 +13,12 @@ import (
 type svdItem struct {
 	u, s, v, w kernels.Matrix
 	basis      int // vectors of the subspace: r + oversample, at most min(m, n)
+	// w·2^−exponent is decomposed, where squares of w would leave float64's range.
+	exponent int
 }
+
+// scaled is w as the decomposition reads it.
+func (it svdItem) scaled() operand { return operand{m: it.w, exponent: -it.exponent} }
 
 func (it svdItem) exact() bool { return it.basis == min(it.w.Rows, it.w.Cols) }
 
@@ -26,42 +31,58 @@ func (b *Backend) SVD(ctx context.Context, u, s, v, w []kernels.Matrix, p kernel
 	}
 	defer b.end()
 	var exact, random []svdItem
-	total := 0
+	run := &phases{o: o}
 	for i := range w {
 		r, least := u[i].Cols, min(w[i].Rows, w[i].Cols)
 		if r == 0 {
 			continue
 		}
-		it := svdItem{u[i], s[i], v[i], w[i], least}
+		it := svdItem{u: u[i], s: s[i], v: v[i], w: w[i], basis: least}
 		if p.Oversample < least-r {
 			it.basis = r + p.Oversample
 		}
+		var err error
+		if it.exponent, err = b.rangeExponent(ctx, w[i]); err != nil {
+			return err
+		}
 		if it.exact() {
 			exact = append(exact, it)
-			total++
+			run.total++
 		} else {
 			random = append(random, it)
-			total += it.products(p.Iterations)
+			run.total += it.products(p.Iterations)
 		}
 	}
-	errs := make([]error, len(exact))
-	err := b.tiles(ctx, kernels.OpSVD, progressUpTo(o, total), len(exact), func(_ *workspace, i int) {
-		errs[i] = b.exactSVD(ctx, exact[i])
+	err := b.tiles(ctx, kernels.OpSVD, run.next(len(exact)), len(exact), func(ws *workspace, i int) {
+		if err := b.exactSVD(ctx, exact[i]); err != nil {
+			ws.fail(err)
+		}
 	})
-	for _, e := range errs {
-		if err == nil && e != nil {
-			err = e
-		}
-	}
-	done := len(exact)
 	for _, it := range random {
 		if err != nil {
 			return err
 		}
-		err = b.randomSVD(ctx, it, p, progressFrom(o, done, total))
-		done += it.products(p.Iterations)
+		err = b.randomSVD(ctx, it, p, run)
 	}
 	return err
+}
+
+// rangeExponent returns the exponent of w's largest value if its square, or a
+// product of two, may leave float64's range; 0 otherwise, and for NaN and Inf. Only
+// float64 reaches that far.
+func (b *Backend) rangeExponent(ctx context.Context, w kernels.Matrix) (int, error) {
+	const most = 200 // Jacobi multiplies two squares
+	if w.DType != kernels.Float64 {
+		return 0, nil
+	}
+	largest, err := b.largest(ctx, kernels.OpSVD, w)
+	if err != nil || !finite(largest) {
+		return 0, err
+	}
+	if e := exponent(largest); e > most || e < -most {
+		return e, nil
+	}
+	return 0, nil
 }
 
 // products counts the tiles of all products of the subspace iteration.
@@ -74,22 +95,22 @@ func (it svdItem) products(iterations int) int {
 // exactSVD decomposes the whole matrix, on its shorter side.
 func (b *Backend) exactSVD(ctx context.Context, it svdItem) error {
 	m, n := it.w.Rows, it.w.Cols
-	const copies = 4 // the matrix, its basis, both sides of the result
-	release, err := b.mem.reserveFloats(kernels.OpSVD, copies*m, n)
-	if err != nil {
+	k, long := min(m, n), max(m, n)
+	sc := b.scratch(kernels.OpSVD)
+	defer sc.release()
+	if err := sc.reserve(k, 3*long+2*k); err != nil { // the matrix, its basis, one side of the result; core and the other
 		return err
 	}
-	defer release()
-	k, long := min(m, n), max(m, n)
 	set := vectors(k, long)
+	src := it.scaled()
 	if m < n {
 		for i := range m {
-			loadRow(set[i], it.w, i, 0)
+			src.load(set[i], i, 0)
 		}
 	} else {
 		line := make([]float64, n)
 		for i := range m {
-			loadRow(line, it.w, i, 0)
+			src.load(line, i, 0)
 			for j, v := range line {
 				set[j][i] = v
 			}
@@ -101,7 +122,7 @@ func (b *Backend) exactSVD(ctx context.Context, it svdItem) error {
 	}
 	left, s, right, err := decompose(ctx, set)
 	if err != nil {
-		return fmt.Errorf("cpu: SVD: %w", err)
+		return err
 	}
 	if m < n {
 		left, right = right, left
@@ -112,13 +133,13 @@ func (b *Backend) exactSVD(ctx context.Context, it svdItem) error {
 
 // randomSVD runs the subspace iteration of Halko, Martinsson & Tropp (2011),
 // algorithms 4.4 and 5.1.
-func (b *Backend) randomSVD(ctx context.Context, it svdItem, p kernels.SVDParams, o kernels.Options) error {
+func (b *Backend) randomSVD(ctx context.Context, it svdItem, p kernels.SVDParams, run *phases) error {
 	m, n, k := it.w.Rows, it.w.Cols, it.basis
-	release, err := b.mem.reserveFloats(kernels.OpSVD, k, 3*(m+n))
-	if err != nil {
+	sc := b.scratch(kernels.OpSVD)
+	defer sc.release()
+	if err := sc.reserve(k, 2*m+3*n+2*k); err != nil { // left, right, u; the basis, core and both sides of B's
 		return err
 	}
-	defer release()
 	right, left := vectors(k, n), vectors(k, m)
 	const stream = 0x9e3779b97f4a7c15
 	rng := rand.New(rand.NewPCG(p.Seed, stream))
@@ -127,40 +148,37 @@ func (b *Backend) randomSVD(ctx context.Context, it svdItem, p kernels.SVDParams
 			v[j] = rng.NormFloat64()
 		}
 	}
-	report, done := o.Progress, 0
-	multiply := func(dst, set [][]float64, trans bool) error {
-		o.Progress = nil
-		if report != nil {
-			start := done
-			o.Progress = func(i, total int) { report(start+i, total) }
-		}
-		list := allTiles(nil, 0, k, len(dst[0]))
-		done += len(list)
-		return b.project(ctx, o, dst, set, operand{m: it.w, trans: trans}, list)
-	}
+	w, wt := it.scaled(), it.scaled()
+	wt.trans = true
 	for range p.Iterations {
-		if err := multiply(left, right, false); err != nil {
+		if err := b.project(ctx, run, left, right, w); err != nil {
 			return err
 		}
 		if !allFinite(left) {
 			it.undefined()
 			return nil
 		}
-		orthonormalize(left)
-		if err := multiply(right, left, true); err != nil {
+		if err := orthonormalize(ctx, left); err != nil {
+			return fmt.Errorf("cpu: SVD: %w", err)
+		}
+		if err := b.project(ctx, run, right, left, wt); err != nil {
 			return err
 		}
-		orthonormalize(right)
+		if err := orthonormalize(ctx, right); err != nil {
+			return fmt.Errorf("cpu: SVD: %w", err)
+		}
 	}
-	if err := multiply(left, right, false); err != nil {
+	if err := b.project(ctx, run, left, right, w); err != nil {
 		return err
 	}
 	if !allFinite(left) {
 		it.undefined()
 		return nil
 	}
-	orthonormalize(left)
-	if err := multiply(right, left, true); err != nil { // B = Qᵀ·W, one row a vector
+	if err := orthonormalize(ctx, left); err != nil {
+		return fmt.Errorf("cpu: SVD: %w", err)
+	}
+	if err := b.project(ctx, run, right, left, wt); err != nil { // B = Qᵀ·W, one row a vector
 		return err
 	}
 	v, s, inner, err := decompose(ctx, right)
@@ -178,7 +196,7 @@ func (b *Backend) randomSVD(ctx context.Context, it svdItem, p kernels.SVDParams
 }
 
 // project computes dst_i = op(w)·set_i for all vectors.
-func (b *Backend) project(ctx context.Context, o kernels.Options, dst, set [][]float64, w operand, list []tileRef) error {
+func (b *Backend) project(ctx context.Context, run *phases, dst, set [][]float64, w operand) error {
 	to, err := kernels.Of(flat(dst), len(dst), len(dst[0]), len(dst[0]))
 	if err != nil {
 		return fmt.Errorf("cpu: SVD: %w", err)
@@ -187,7 +205,8 @@ func (b *Backend) project(ctx context.Context, o kernels.Options, dst, set [][]f
 	if err != nil {
 		return fmt.Errorf("cpu: SVD: %w", err)
 	}
-	return b.tiles(ctx, kernels.OpSVD, o, len(list), func(ws *workspace, i int) {
+	list := allTiles(nil, 0, to.Rows, to.Cols)
+	return b.tiles(ctx, kernels.OpSVD, run.next(len(list)), len(list), func(ws *workspace, i int) {
 		t := list[i]
 		ni, nj := min(tileRows, to.Rows-t.i0), min(tileCols, to.Cols-t.j0)
 		c := b.tier.product(ws, operand{m: from}, w, t.i0, ni, t.j0, nj)
@@ -223,6 +242,7 @@ func (it svdItem) undefined() {
 // store writes the leading triplets with their signs fixed.
 func (it svdItem) store(left [][]float64, s []float64, right [][]float64) {
 	r := it.u.Cols
+	scaleBy(s[:r], it.exponent)
 	for i := range r {
 		best := 0.0
 		for _, v := range left[i] {

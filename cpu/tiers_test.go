@@ -1,9 +1,16 @@
 package cpu
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"flag"
+	"fmt"
+	"hash/fnv"
+	"math"
 	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -72,7 +79,7 @@ func TestTierOrder(t *testing.T) {
 }
 
 func TestOptionErrors(t *testing.T) {
-	for _, o := range []Options{{Workers: -1}, {Workers: maxWorkers + 1}} {
+	for _, o := range []Options{{Workers: -1}, {Workers: MaxWorkers + 1}} {
 		if _, err := New(o); !errors.Is(err, kernels.ErrShape) {
 			t.Errorf("%+v: %v", o, err)
 		}
@@ -95,4 +102,51 @@ func TestFingerprint(t *testing.T) {
 		}
 		seen[f] = true
 	}
+}
+
+// TestFingerprintTellsMathApart runs this test again as a process whose math
+// functions may not use the CPU's fused multiply-add. Where that changes results
+// it must change the fingerprint.
+func TestFingerprintTellsMathApart(t *testing.T) {
+	const variable = "CAMBIUM_TEST_FINGERPRINT"
+	report := func() string {
+		x := make([]float64, 400)
+		for i := range x {
+			x[i] = float64(i-200) / 31
+		}
+		b := open(t, Options{Tier: "generic"})
+		if err := b.Activate(context.Background(), dense(t, x, 20, 20), dense(t, x, 20, 20), kernels.SiLU, kernels.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		h := fnv.New64a()
+		for _, v := range x {
+			h.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(v)))
+		}
+		return fmt.Sprintf("%s %x", b.Info().Fingerprint, h.Sum64())
+	}
+	if os.Getenv(variable) != "" {
+		fmt.Printf("report: %s\n", report())
+		return
+	}
+	if !strings.Contains(report(), runtime.Version()) {
+		t.Errorf("%q does not name Go's version, whose math functions may differ", report())
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestFingerprintTellsMathApart$")
+	cmd.Env = append(os.Environ(), variable+"=1", "GODEBUG=cpu.fma=off")
+	out, err := cmd.CombinedOutput()
+	_, other, found := strings.Cut(string(out), "report: ")
+	if err != nil || !found {
+		t.Fatalf("%v: %s", err, out)
+	}
+	other, _, _ = strings.Cut(other, "\n")
+	mine, hash, _ := strings.Cut(report(), " ")
+	theirs, otherHash, _ := strings.Cut(other, " ")
+	if (hash != otherHash) && mine == theirs {
+		t.Errorf("bits differ without fused multiply-add, and both fingerprints are %q", mine)
+	}
+	t.Logf("%s with it, %s without", report(), other)
 }

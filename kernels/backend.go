@@ -29,7 +29,7 @@ type Options struct {
 
 // Memory describes a backend's memory, in bytes. An unknown figure is 0.
 type Memory struct {
-	Limit uint64 // what the backend may allocate
+	Limit uint64 // what buffers and scratch may take together; the backend's options say what that does not count
 	InUse uint64 // held by live buffers and running operations
 	Peak  uint64 // the most that was ever in use
 }
@@ -103,8 +103,9 @@ type Backend interface {
 
 	// Center computes dst[i] = x[i] − 1·mᵀ, where m are the column means.
 	//
-	// The means are float64, taken relative to the first row, so that a constant
-	// column becomes exactly zero. The difference is rounded once, to dst's type,
+	// The means are float64, each rounded once from a sum that carries its own
+	// rounding errors along: a constant column becomes exactly zero, and no row,
+	// however large, costs the others digits. The difference is rounded once, to dst's type,
 	// which may be any. dst[i] may be x[i] itself; other overlap is ErrAlias.
 	// stats is nil or one entry per matrix. Bound: gauge |x_ij| + mean_j|x|.
 	Center(ctx context.Context, dst, x []Matrix, stats []RowStats, o Options) error
@@ -118,15 +119,17 @@ type Backend interface {
 	//	Unbiased: [tr(K̃·L̃) + 1ᵀK̃1·1ᵀL̃1/((n−1)(n−2)) − 2/(n−2)·1ᵀK̃·L̃1] / (n(n−3))
 	//	          (Song et al. 2012, equation 5; Nguyen et al. 2021, equation 3)
 	//
-	// The n x n matrices are not stored. Sums end in float64. Degenerate (NaN,
+	// The n x n matrices are not stored. Sums end in float64, and HSIC(x, y) and
+	// HSIC(y, x) are the same bits. Degenerate (NaN,
 	// index = pair): n < 2, or n < 4 for Unbiased. Constant features give 0.
 	HSIC(ctx context.Context, dst []HSICValue, x, y []Matrix, e Estimator, o Options) error
 
 	// HSICMatrix computes HSIC for all pairs within x (y nil) or between x and y.
 	// All matrices have the same number of rows n. It centres itself; kernels
 	// are described at [Kernel], estimators at HSIC, the output at [HSICTable].
-	// Degenerate (NaN, index = matrix, those of y counted after x): too few rows
-	// (all of them), or a median squared distance of 0.
+	// The bits of a pair do not depend on the order of the matrices. Degenerate
+	// (NaN, index = matrix, those of y counted after x): too few rows (all of
+	// them), or no σ² by the median rule, as in RBF.
 	HSICMatrix(ctx context.Context, dst HSICTable, x, y []Matrix, k Kernel, e Estimator, o Options) error
 
 	// RBF computes dst[b]_ij = exp(−|x_i − x_j|² / (2σ²)), n x n, exactly
@@ -134,16 +137,19 @@ type Backend interface {
 	//
 	// used, if not nil, receives the σ² of each matrix; dst may then be nil, and
 	// only the σ² are found. dst is Float64 if and only if x is; a 16-bit dst is
-	// one rounding. dst must not overlap any source. A median of 0 (more than
-	// half of the rows equal) is degenerate: dst[b] is NaN, index = matrix. A
-	// row with NaN or Inf makes σ² and dst[b] NaN, which is not an error.
+	// one rounding. dst must not overlap any source. If the rule gives a σ² of 0
+	// (more than half of all pairs equal) or one beyond float64's range, the
+	// matrix is degenerate: dst[b] is NaN, index = matrix. A NaN or Inf anywhere
+	// in x[b] makes all of dst[b] NaN, because the rows are centred first, and so
+	// σ² where the rule finds it; that is not an error.
 	RBF(ctx context.Context, dst, x []Matrix, b Bandwidth, used []float64, o Options) error
 
 	// Rotation compares each w0[i] with wt[i] (same shape; types may differ) as
 	// vectors of rows·cols elements: inner product, norms and cosine distance in
 	// float64, see [RotationValue]. The distance is free of cancellation: error
-	// at most 1e-12 + 4e-10·distance. It is 0 for equal bits and 2 for wt = −w0.
-	// Degenerate (NaN distance, index = tensor): a zero or empty tensor.
+	// at most 1e-12 + 4e-10·distance, whatever the ratio of the norms, and also
+	// where squares of the elements leave float64's range (Dot may do so and be
+	// infinite or 0). It is 0 for equal bits and 2 for wt = −w0. Degenerate (NaN distance, index = tensor): a zero or empty tensor.
 	Rotation(ctx context.Context, dst []RotationValue, w0, wt []Matrix, o Options) error
 
 	// LowRank computes w[i] += scale[i] · b[i]·a[i] in place, with w out x in,
@@ -166,7 +172,8 @@ type Backend interface {
 	// and v are orthonormal, s falls, and the entry of largest magnitude of each
 	// column of u is positive (the first of them on a tie). Randomised subspace
 	// iteration (Halko, Martinsson & Tropp 2011, algorithms 4.4 and 5.1), seeded;
-	// exact when r + Oversample reaches min(m, n). u, s and v are Float64 or
+	// exact when r + Oversample reaches min(m, n). Squares of the elements may leave
+	// float64's range. u, s and v are Float64 or
 	// Float32, whatever w is; each entry is one rounding. A NaN or Inf in w[i] makes
 	// its u, s and v NaN. u, s, v must overlap neither each other nor a source.
 	SVD(ctx context.Context, u, s, v, w []Matrix, p SVDParams, o Options) error

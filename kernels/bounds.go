@@ -74,9 +74,11 @@ func BoundsOf(op Op, p Problem) Bounds {
 		// Products below the normal range: a path that flushes them loses 2⁻¹²⁶ each.
 		t.Absolute = float64(p.Terms+1) * normalMin(p.Compute)
 		t.Value = 2 * u
-		if p.Out != Float64 && p.Out != Float32 || p.Compute == Float64 {
-			t.Value += p.Out.UnitRoundoff() * (1 + 2*u)
-			t.Absolute += p.Out.smallest() / 2
+		if p.Out != Float64 && p.Out != Float32 || p.Compute == Float64 { // dst's rounding, also of the errors so far
+			out := p.Out.UnitRoundoff()
+			t.Gauge *= 1 + out
+			t.Value += out * (1 + 2*u)
+			t.Absolute = t.Absolute*(1+out) + p.Out.smallest()/2
 		}
 	})
 	switch op {
@@ -90,6 +92,7 @@ func BoundsOf(op Op, p Problem) Bounds {
 		one := Tolerance{Gauge: float64(p.Rows+4) * w, Value: p.Out.UnitRoundoff(), Absolute: p.Out.smallest()}
 		b = Bounds{one, one}
 		b.Typical.Gauge = min(typicalFactor*w, one.Gauge)
+		b.each(func(t *Tolerance) { t.Gauge *= 1 + p.Out.UnitRoundoff() })
 	case OpRotation:
 		b.each(func(t *Tolerance) { *t = Tolerance{Gauge: 4e-10, Value: 4e-10, Absolute: 1e-12} })
 	case OpRowNormalize: // a sum of squares has no cancellation; the root halves its error

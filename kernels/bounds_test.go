@@ -74,8 +74,10 @@ func TestBoundsByHand(t *testing.T) {
 		{OpNorm, Problem{Terms: 256}, (262 + 12) * u, 24 * u},
 		{OpSVD, Problem{Terms: 100}, 640 * u, 24 * u},
 		{OpAdd, Problem{Terms: 1000}, 8 * u, 8 * u},
-		{OpCenter, Problem{Rows: 100}, 104 * w, 24 * w},
-		{OpCenter, Problem{Rows: 3}, 7 * w, 7 * w},
+		{OpCenter, Problem{Rows: 100}, 104 * w * (1 + u), 24 * w * (1 + u)},
+		{OpCenter, Problem{Rows: 3}, 7 * w * (1 + u), 7 * w * (1 + u)},
+		{OpCenter, Problem{Rows: 3, Out: BFloat16}, 7 * w * (1 + 0x1p-8), 7 * w * (1 + 0x1p-8)},
+		{OpMatmul, Problem{Terms: 16, Out: BFloat16}, 22 * u * (1 + 0x1p-8), 22 * u * (1 + 0x1p-8)},
 		{OpRotation, Problem{Terms: 1000}, 4e-10, 4e-10},
 		{OpRowNormalize, Problem{Terms: 1000}, 0, 0},
 		{OpConvert, Problem{Out: Float16}, 0, 0},
@@ -83,6 +85,21 @@ func TestBoundsByHand(t *testing.T) {
 		b := BoundsOf(c.op, c.p)
 		if math.Abs(b.Bound.Gauge-c.bound) > 1e-12*c.bound || math.Abs(b.Typical.Gauge-c.typical) > 1e-12*c.typical {
 			t.Errorf("%s %+v: gauge factors %v and %v, want %v and %v", c.op, c.p, b.Bound.Gauge, b.Typical.Gauge, c.bound, c.typical)
+		}
+	}
+}
+
+// TestBoundOfRoundedWorstCase takes a sum that is off by all that the gauge allows
+// and rounds it to the worst side: dst's rounding is relative to the sum as
+// computed, not to the exact one.
+func TestBoundOfRoundedWorstCase(t *testing.T) {
+	const gauge = 1e6
+	for _, dt := range []DType{Float16, BFloat16} {
+		wide := BoundsOf(OpMatmul, Problem{Terms: 256, Out: Float32}).Bound
+		b := BoundsOf(OpMatmul, Problem{Terms: 256, Out: dt}).Bound
+		off := wide.Limit(0, gauge) // the exact value is 0
+		if got := off * (1 + dt.UnitRoundoff()); got > b.Limit(0, gauge) {
+			t.Errorf("%s: an error of %v is possible, the bound is %v", dt, got, b.Limit(0, gauge))
 		}
 	}
 }
@@ -95,8 +112,11 @@ func TestBoundsOfRounding(t *testing.T) {
 		if got, least := half.Value-wide.Value, dt.UnitRoundoff(); got < least || got > 1.01*least {
 			t.Errorf("a %s result adds %v of the value, want little over %v", dt, got, least)
 		}
-		if got, want := half.Absolute-wide.Absolute, dt.smallest()/2; got != want {
-			t.Errorf("a %s result adds %v, want %v", dt, got, want)
+		if got, want := half.Absolute, wide.Absolute*(1+dt.UnitRoundoff())+dt.smallest()/2; got != want {
+			t.Errorf("a %s result may be off by %v, want %v", dt, got, want)
+		}
+		if got, want := half.Gauge, wide.Gauge*(1+dt.UnitRoundoff()); got != want {
+			t.Errorf("a %s result may be off by %v of the gauge, want %v: the rounding is one of the errors too", dt, got, want)
 		}
 		one := Tolerance{Value: dt.UnitRoundoff(), Absolute: dt.smallest() / 2}
 		if b := BoundsOf(OpDequantize, Problem{Out: dt}); b.Bound != one || b.Typical != one {

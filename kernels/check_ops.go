@@ -12,7 +12,7 @@ func CheckAlloc(dt DType, rows, cols int) error {
 	c.that(dt.Valid(), ErrUnsupported, "element type %s", dt)
 	c.that(rows >= 0 && cols >= 0, ErrShape, "size %d x %d is negative", rows, cols)
 	if c.ok() && rows > 0 && cols > 0 {
-		c.that(rows <= math.MaxInt/8/cols/dt.Size(), ErrMemory, "%d x %d %s has more bytes than an address can count", rows, cols, dt)
+		c.that(rows <= math.MaxInt/8/cols, ErrMemory, "%d x %d %s has more bytes than an address can count", rows, cols, dt)
 	}
 	return c.err
 }
@@ -171,6 +171,8 @@ func (c *checker) bandwidth(b Bandwidth, n int) {
 		c.that(v > 0 && !math.IsInf(v, 0), ErrShape, "variance[%d] is %v, want a positive number", i, v)
 	}
 	c.that(b.Fraction >= 0 && !math.IsInf(b.Fraction, 0), ErrShape, "fraction %v, want a positive number, or 0 for 1", b.Fraction)
+	const least, most = 0x1p-500, 0x1p500
+	c.that(b.Fraction == 0 || b.Fraction >= least && b.Fraction <= most, ErrShape, "fraction %v: its square leaves float64's range, want %.0e to %.0e", b.Fraction, least, most)
 	c.that(b.Sample >= 0, ErrShape, "sample %d is negative", b.Sample)
 }
 

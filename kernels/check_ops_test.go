@@ -17,13 +17,14 @@ func TestCheckAlloc(t *testing.T) {
 		{"usual", Float32, 3, 4, nil, ""},
 		{"empty", Float64, 0, most, nil, ""},
 		{"empty cols", Float64, most, 0, nil, ""},
-		{"largest", Float16, 1, most / 8 / 2, nil, ""},
+		{"largest", Float16, 1, most / 8, nil, ""},
+		{"300 MiB on 32 bits too", Float64, 300 << 17, 1, nil, ""},
 		{"type", 4, 3, 4, ErrUnsupported, "kernels: Alloc: element type dtype(4)"},
 		{"rows", Float32, -3, 4, ErrShape, "size -3 x 4 is negative"},
 		{"cols", Float32, 3, -4, ErrShape, "size 3 x -4 is negative"},
 		{"too many bytes", Float64, most / 8, 2, ErrMemory, "f64 has more bytes than an address can count"},
 		{"wraps", Float32, most, most, ErrMemory, "more bytes"},
-		{"one too many", Float16, 1, most/8/2 + 1, ErrMemory, "more bytes"},
+		{"one too many", Float16, 1, most/8 + 1, ErrMemory, "more bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) { wantError(t, CheckAlloc(c.dt, c.rows, c.cols), c.want, c.says) })
 	}
@@ -325,6 +326,8 @@ var hsicMatrixBreakages = []breakage{
 	{"infinite", func(a *arguments) { a.kernel = Kernel{Gaussian, Bandwidth{Variance: []float64{1, inf, 1, 1, 1}}} }, ErrShape, "variance[1] is +Inf, want a positive number"},
 	{"fraction", func(a *arguments) { a.kernel = Kernel{Gaussian, Bandwidth{Fraction: -0.5}} }, ErrShape, "fraction -0.5, want a positive number, or 0 for 1"},
 	{"fraction NaN", func(a *arguments) { a.kernel = Kernel{Gaussian, Bandwidth{Fraction: nan}} }, ErrShape, "fraction NaN, want a positive number, or 0 for 1"},
+	{"fraction whose square is 0", func(a *arguments) { a.kernel = Kernel{Gaussian, Bandwidth{Fraction: 1e-170}} }, ErrShape, "fraction 1e-170: its square leaves float64's range, want 3e-151 to 3e+150"},
+	{"fraction whose square is infinite", func(a *arguments) { a.kernel = Kernel{Gaussian, Bandwidth{Fraction: 1e200}} }, ErrShape, "fraction 1e+200: its square leaves float64's range, want 3e-151 to 3e+150"},
 	{"fraction infinite", func(a *arguments) { a.kernel = Kernel{Gaussian, Bandwidth{Fraction: inf}} }, ErrShape, "fraction +Inf, want a positive number, or 0 for 1"},
 	{"sample", func(a *arguments) { a.kernel = Kernel{Gaussian, Bandwidth{Sample: -1}} }, ErrShape, "sample -1 is negative"},
 }

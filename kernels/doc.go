@@ -2,10 +2,10 @@
 // operation computes, how exact it is, what it refuses, and what a backend
 // promises about determinism, residency and cancellation.
 //
-// The package holds no implementation. Package cpu implements [Backend] in Go;
-// package cuda implements it on NVIDIA devices. Package kernels/kerneltest is
-// the conformance suite that both must pass. Programs take a Backend and work
-// with either.
+// The package holds no implementation. Package cpu implements [Backend] in Go.
+// The contract is written for devices too; a backend for NVIDIA's is not there
+// yet. Package kernels/kerneltest is the conformance suite that every backend
+// must pass. Programs take a Backend and work with any.
 //
 // # Data
 //
@@ -32,12 +32,12 @@
 // of [BoundsOf], not to the bit.
 //
 // NaN and Inf propagate: an input NaN reaches every result that depends on it
-// mathematically and no other. There is no skipping of zero factors. With
+// mathematically and no other, save where the operation says so. There is no skipping of zero factors. With
 // alpha = 0 the sources are not read, with beta = 0 the old dst is not read.
 //
 // Every operation takes a context and looks at it between tiles. When it is
 // cancelled, each worker finishes at most one further tile and the operation
-// returns the context's error, wrapped.
+// returns the context's error, wrapped. A nil context is [ErrShape].
 //
 // All methods may be called from several goroutines at once, as long as no
 // call writes what another one reads or writes.

@@ -67,7 +67,8 @@ func sameView(a, b Matrix) bool {
 }
 
 // overlap reports whether two valid views share a byte. It is exact: column
-// blocks of one matrix interleave without overlapping.
+// blocks of one matrix interleave without overlapping. Such blocks have equal
+// strides, and are many in a batch; they take no loop over rows.
 func overlap(a, b Matrix) bool {
 	aLo, aHi := a.byteRange()
 	bLo, bHi := b.byteRange()
@@ -76,6 +77,15 @@ func overlap(a, b Matrix) bool {
 	}
 	aStep, bStep := uintptr(a.Stride*a.DType.Size()), uintptr(b.Stride*b.DType.Size())
 	aWidth, bWidth := uintptr(a.Cols*a.DType.Size()), uintptr(b.Cols*b.DType.Size())
+	if aStep == bStep {
+		if aLo > bLo {
+			return overlap(b, a)
+		}
+		// b's first row starts d bytes into the step of a's row q, and reaches
+		// into the next one if it is long; its other rows lie alike.
+		q, d := (bLo-aLo)/aStep, (bLo-aLo)%aStep
+		return q < uintptr(a.Rows) && d < aWidth || q+1 < uintptr(a.Rows) && d+bWidth > aStep
+	}
 	for i, j := 0, 0; i < a.Rows && j < b.Rows; {
 		p, q := aLo+uintptr(i)*aStep, bLo+uintptr(j)*bStep
 		switch {

@@ -169,3 +169,55 @@ func TestOverlapOfColumnBlocks(t *testing.T) {
 		t.Errorf("got %v (%d, %d), want an overlap with block 16", found, a.index, b.index)
 	}
 }
+
+// TestOverlapOfLongColumnBlocks checks views of equal strides whose rows nobody
+// could visit one by one.
+func TestOverlapOfLongColumnBlocks(t *testing.T) {
+	const stride = 1024
+	rows := math.MaxInt/8/stride - 8
+	block := func(row, col, rows, cols int) Matrix {
+		return must(Foreign(cuda0, cudaAddress+uintptr(4*(row*stride+col)), Float32, rows, cols, stride, nil))
+	}
+	for _, c := range []struct {
+		name string
+		a, b Matrix
+		want bool
+	}{
+		{"side by side", block(0, 0, rows, 4), block(0, 4, rows, 4), false},
+		{"one column shared", block(0, 0, rows, 4), block(0, 3, rows, 4), true},
+		{"side by side, rows apart", block(0, 0, rows, 4), block(5, 4, rows, 4), false},
+		{"shared, rows apart", block(0, 2, rows, 4), block(5, 0, rows, 3), true},
+		{"into the next row", block(0, 0, rows, 4), block(0, 1020, rows, 5), true},
+		{"up to the next row", block(0, 0, rows, 4), block(0, 1020, rows, 4), false},
+		{"into a row that is not there", block(0, 0, 3, 4), block(2, 1020, rows, 5), false},
+		{"after the last row", block(0, 0, 3, 4), block(3, 0, rows, 4), false},
+		{"the last row", block(0, 0, 3, 4), block(2, 3, rows, 4), true},
+	} {
+		if overlap(c.a, c.b) != c.want || overlap(c.b, c.a) != c.want {
+			t.Errorf("%s: overlap %v and %v, want %v", c.name, overlap(c.a, c.b), overlap(c.b, c.a), c.want)
+		}
+	}
+}
+
+// TestOverlapOfEqualStrides compares all small views of one stride with sets of
+// bytes.
+func TestOverlapOfEqualStrides(t *testing.T) {
+	const base, stride = uintptr(cudaAddress), 5
+	var views []Matrix
+	var bytes []map[uintptr]bool
+	for at := range uintptr(12) {
+		for rows := 1; rows <= 3; rows++ {
+			for cols := 1; cols <= stride; cols++ {
+				m := must(Foreign(cuda0, base+4*at, Float32, rows, cols, stride, nil))
+				views, bytes = append(views, m), append(bytes, touched(m, base))
+			}
+		}
+	}
+	for i, a := range views {
+		for j, b := range views {
+			if got, want := overlap(a, b), intersect(bytes[i], bytes[j]); got != want {
+				t.Fatalf("%d x %d at %#x and %d x %d at %#x: overlap %v, want %v", a.Rows, a.Cols, a.Address(), b.Rows, b.Cols, b.Address(), got, want)
+			}
+		}
+	}
+}

@@ -47,11 +47,16 @@ type demoScore struct {
 	Debiased float64 `json:"cka_debiased"`
 }
 
+// Validate refuses a number of blocks that the model does not have.
+func (d demoCommand) Validate() error {
+	if d.Top < 1 || d.Top > demoBlocks {
+		return fmt.Errorf("--top %d: the model has %d blocks (give 1 to %d)", d.Top, demoBlocks, demoBlocks)
+	}
+	return nil
+}
+
 // Run computes and prints the comparison.
 func (d demoCommand) Run(ctx context.Context, c *common, t *terminal) (err error) {
-	if d.Top < 1 || d.Top > demoBlocks {
-		return fmt.Errorf("demo: --top %d: the model has %d blocks (give 1 to %d)", d.Top, demoBlocks, demoBlocks)
-	}
 	states, err := loadDemo(demoStates)
 	if err != nil {
 		return err

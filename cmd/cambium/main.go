@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/cambium-kernels/cambium"
+	"github.com/cambium-kernels/cambium/cpu"
 )
 
 // The exit codes.
@@ -36,6 +37,17 @@ type common struct {
 	JSON       bool     `name:"json" help:"Print one JSON document on stdout."`
 	Quiet      bool     `help:"No talk on stderr."`
 	CPUProfile string   `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile."`
+}
+
+// Validate refuses numbers that no backend takes, as wrong usage.
+func (c *common) Validate() error {
+	if c.Device < 0 {
+		return fmt.Errorf("--device %d is no index of a device (give 0 or more)", c.Device)
+	}
+	if c.Workers < 0 || c.Workers > cpu.MaxWorkers {
+		return fmt.Errorf("--workers %d: a backend has at most %d (give 1 to %d, or 0 for one per processor)", c.Workers, cpu.MaxWorkers, cpu.MaxWorkers)
+	}
+	return nil
 }
 
 // config returns what the flags say about the backend.
@@ -130,7 +142,7 @@ func help(o kong.HelpOptions, ctx *kong.Context) error {
 
 // complain prints an error as one line and returns the code.
 func complain(w io.Writer, err error, code int) int {
-	text := strings.TrimPrefix(err.Error(), "cambium: ")
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "cambium: "), "Open: ") // the library's names
 	fmt.Fprintf(w, "cambium: %s\n", strings.ReplaceAll(text, "\n", "; "))
 	return code
 }

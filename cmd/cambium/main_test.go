@@ -36,11 +36,13 @@ func TestExitCodes(t *testing.T) {
 		{"unknown flag", context.Background(), []string{"demo", "--bogus"}, exitUsage, "--bogus"},
 		{"bad backend", context.Background(), []string{"demo", "--backend", "tpu"}, exitUsage, "tpu"},
 		{"bad memory", context.Background(), []string{"demo", "--memory", "lots"}, exitUsage, "lots"},
-		{"cuda", context.Background(), []string{"demo", "--backend", "cuda"}, exitFailed, "no CUDA backend"},
+		{"cuda", context.Background(), []string{"demo", "--backend", "cuda"}, exitFailed, "(choose auto or cpu)"},
 		{"strict", context.Background(), []string{"demo", "--strict"}, exitFailed, "strict"},
-		{"negative device", context.Background(), []string{"demo", "--device=-1"}, exitFailed, "negative"},
-		{"workers", context.Background(), []string{"devices", "--workers=-1"}, exitFailed, "-1 workers"},
-		{"top", context.Background(), []string{"demo", "--top", "13"}, exitFailed, "--top 13"},
+		{"negative device", context.Background(), []string{"demo", "--device=-1"}, exitUsage, "--device -1 is no index of a device (give 0 or more)"},
+		{"negative workers", context.Background(), []string{"devices", "--workers=-1"}, exitUsage, "--workers -1: a backend has at most 1024 (give 1 to 1024"},
+		{"many workers", context.Background(), []string{"demo", "--workers", "99999"}, exitUsage, "--workers 99999: a backend has at most 1024"},
+		{"top", context.Background(), []string{"demo", "--top", "13"}, exitUsage, "--top 13: the model has 12 blocks (give 1 to 12)"},
+		{"top 0", context.Background(), []string{"demo", "--top", "0"}, exitUsage, "--top 0"},
 		{"profile", context.Background(), []string{"demo", "--cpuprofile", profile}, exitFailed, "profile"},
 		{"interrupted", ended, []string{"demo"}, exitInterrupted, "interrupted"},
 	} {
@@ -54,6 +56,9 @@ func TestExitCodes(t *testing.T) {
 			}
 			if c.code != exitDone && (!strings.HasPrefix(talk, "cambium: ") || strings.Count(talk, "\n") != 1) {
 				t.Errorf("an error is one line on stderr that starts with the command's name: %q", talk)
+			}
+			if strings.Contains(talk, "Open:") {
+				t.Errorf("stderr names a function: %q", talk)
 			}
 			if (c.code == exitDone) != (out != "") {
 				t.Errorf("stdout %q with exit code %d", out, c.code)
