@@ -145,7 +145,6 @@ func (h *header) readEntry(s *scanner, name span, shape, offsets []uint64) {
 			e.dtype = s.dtype()
 		case "shape":
 			now = haveShape
-			s.peek()
 			e.shape = uint32(s.at)            //nolint:gosec // texts have 100 MB at most
 			e.rank = uint8(s.naturals(shape)) //nolint:gosec // 8 at most
 		case "data_offsets":
