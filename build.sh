@@ -22,8 +22,8 @@ usage: ./build.sh COMMAND
                            single-token mutations; reports those that no test noticed
   fuzz [SECONDS]           every fuzz target for SECONDS (default 60)
   release                  the command for each platform in dist/, with SHA256SUMS
-  kernels, cuda, gpu, interop
-                           with the CUDA backend and the file formats
+  interop                  file formats against the Python packages, installed into .cache
+  kernels, cuda, gpu       with the CUDA backend
 
 CAMBIUM_REQUIRE=all turns everything left out for want of a tool into a failure.
 EOF
@@ -95,7 +95,7 @@ cmd_test() {
   fi
 
   has_cuda_sources || not_here "CUDA kernels on the host emulation" "there are no kernels/*.cu yet"
-  [ -d weights ] || not_here "file formats against the Python libraries" "there is no package weights yet"
+  notes+=("elsewhere: file formats against the Python packages: ./build.sh interop, which needs python3 and the network")
   finish_notes
   say "test: passed"
 }
@@ -314,11 +314,26 @@ cmd_cuda_part() {
   refuse "$1: this revision has no CUDA sources (no kernels/*.cu), so there is nothing to build"
 }
 
-cmd_interop() {
-  if [ -d weights ]; then
-    refuse "interop: package weights exists, but this build.sh has no comparison for it"
+# python_with REQUIREMENTS: prints the interpreter of an environment with exactly these packages, made on first use.
+python_with() {
+  local dir
+  dir=$PWD/.cache/python-$(git hash-object "$1" | cut -c1-12)
+  if [ ! -x "$dir/bin/python" ] || [ ! -e "$dir/complete" ]; then
+    rm -rf "$dir"
+    python3 -m venv "$dir" >&2
+    "$dir/bin/pip" install --quiet --disable-pip-version-check -r "$1" >&2
+    touch "$dir/complete"
   fi
-  refuse "interop: this revision reads and writes no file formats (no package weights), so there is nothing to compare"
+  printf '%s\n' "$dir/bin/python"
+}
+
+cmd_interop() {
+  [ $# -eq 0 ] || refuse "interop takes no arguments"
+  local python
+  command -v python3 >/dev/null || refuse "interop: it compares with Python packages, and python3 is not installed"
+  say "safetensors against the reference reader"
+  python=$(python_with weights/testdata/requirements.txt)
+  CGO_ENABLED=0 CAMBIUM_INTEROP=1 CAMBIUM_PYTHON=$python go test -count=1 -run Interop ./weights
 }
 
 command=${1-}
@@ -332,7 +347,7 @@ case $command in
   fuzz) cmd_fuzz "$@" ;;
   release) cmd_release "$@" ;;
   kernels | cuda | gpu) cmd_cuda_part "$command" ;;
-  interop) cmd_interop ;;
+  interop) cmd_interop "$@" ;;
   help | -h | --help) usage ;;
   '')
     usage >&2
