@@ -60,12 +60,14 @@ func figures() map[string]plot.Figure {
 			{X: 0.1, Label: "h"},
 			{X: 1, Label: "end"},
 		}},
+		"curves-seven": many(7),
 		"curves-many":  many(30),
 		"curves-point": &plot.Curves{Series: []plot.Series{{Y: []float64{3}, Lower: []float64{2}, Upper: []float64{5}}}, Low: 1, High: 4},
 		"bars": &plot.Bars{
 			Title: "Change of each block", ValueLabel: "1 - CKA", Names: []string{"0", "1", "2", "3"}, Values: []float64{0.31, -0.1, nan, 0.00001},
 			Chosen: []bool{true, false, false, true}, ChosenLabel: "selected", Note: "Block 2 is constant.",
 		},
+		"bars-huge":  &plot.Bars{Names: []string{"a", "b"}, Values: []float64{5e299, -1e300}},
 		"bars-scale": &plot.Bars{Names: []string{"a", "b", "c"}, Values: []float64{150, 120, 90}, Low: 100, High: 140},
 	}
 }

@@ -393,6 +393,25 @@ func wide(s string) int {
 	return n
 }
 
+// TestScaleIsKept: a scale with one end at zero is still the one asked for.
+func TestScaleIsKept(t *testing.T) {
+	for _, ends := range [][2]float64{{0, 0.93}, {-0.93, 0}} {
+		var bars, curves bytes.Buffer
+		b := &plot.Bars{Names: []string{"a"}, Values: []float64{0.5}, ValueLabel: "v", Low: ends[0], High: ends[1]}
+		c := &plot.Curves{Series: []plot.Series{{Y: []float64{0, 0}}}, Low: ends[0], High: ends[1]}
+		if err := errors.Join(b.Terminal(&bars, plot.TerminalOptions{}), c.SVG(&curves)); err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("from %g to %g\n", ends[0], ends[1]); !strings.Contains(bars.String(), want) {
+			t.Errorf("bars %q, want %q in it", bars.String(), want)
+		}
+		// 0 lies at one end of the axis; the next tick would be the other end if it were widened to 1.
+		if text := parse(t, curves.Bytes())["text"]; strings.Contains(strings.Join(text, " "), "1.0 ") {
+			t.Errorf("curves have ticks %q, want none beyond 0.93", text)
+		}
+	}
+}
+
 func TestTerminalRefusals(t *testing.T) {
 	for _, o := range []plot.TerminalOptions{{Width: 19}, {Width: -1}, {Color: plot.TrueColor + 1}} {
 		var b bytes.Buffer

@@ -291,6 +291,12 @@ func (r *ckaReport) title() string {
 
 func (r *ckaReport) heatMap() *plot.HeatMap {
 	h := &plot.HeatMap{Title: r.title(), Rows: r.Rows, Cols: r.Cols, ValueLabel: "CKA", High: 1}
+	if len(r.Undefined) > 0 {
+		h.Note = "undefined: " + r.Undefined[0].Layer + ": " + r.Undefined[0].Reason
+		if more := len(r.Undefined) - 1; more > 0 {
+			h.Note += fmt.Sprintf(" (and %d more)", more)
+		}
+	}
 	for _, row := range r.CKA {
 		for _, v := range row {
 			h.Values = append(h.Values, float64(v))
