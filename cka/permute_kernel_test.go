@@ -59,3 +59,13 @@ func TestDot(t *testing.T) {
 		}
 	}
 }
+
+// norm2Packed bounds the squared norm of the whole symmetric matrix, and not by
+// more than a factor of two.
+func TestNorm2Packed(t *testing.T) {
+	packed := []float64{1, 2, 3, -4, 5, 6} // 1 / 2 3 / -4 5 6
+	const whole = 1 + 9 + 36 + 2*(4+16+25)
+	if got := norm2Packed(packed); got < whole || got > 2*whole {
+		t.Errorf("%v for a squared norm of %v", got, whole)
+	}
+}
