@@ -26,7 +26,7 @@ func (s *suite) newCalls(t testing.TB, offset, pad int) []*call {
 func testDeterminism(s *suite, t *testing.T) {
 	want := make(map[kernels.Op]uint64)
 	for _, c := range s.newCalls(t, 0, 0) {
-		s.do(t, c.run(background(), s.b, kernels.Options{}), kernels.Float32)
+		s.must(t, c.run(background(), s.b, kernels.Options{}), kernels.Float32)
 		want[c.op] = c.hash()
 	}
 	for _, op := range kernels.Ops() {
@@ -53,7 +53,7 @@ func testDeterminism(s *suite, t *testing.T) {
 			list = list[:4] // of a random order: every operation is drawn often enough
 		}
 		for _, c := range list {
-			s.do(t, c.run(background(), backends[n], kernels.Options{}), kernels.Float32)
+			s.must(t, c.run(background(), backends[n], kernels.Options{}), kernels.Float32)
 			if got := c.hash(); got != want[c.op] {
 				t.Fatalf("%s: run %d with %d workers, offset %d, padding %d: other bits", c.op, run, n, offset, pad)
 			}
@@ -127,7 +127,7 @@ func (s *suite) progress(t *testing.T, c *call) int {
 		}
 		last, total = done, n
 	}})
-	s.do(t, err, kernels.Float32)
+	s.must(t, err, kernels.Float32)
 	if last != total || total < 2 {
 		t.Fatalf("%d of %d tiles reported; a call of several tiles is wanted", last, total)
 	}

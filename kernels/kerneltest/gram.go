@@ -37,7 +37,7 @@ func combine(alpha, beta float64, sum dd, gauge, old float64) reference {
 func testGram(s *suite, t *testing.T) {
 	t.Run("shapes", func(t *testing.T) {
 		r := s.rng(t)
-		for i, p := range s.pairs() {
+		for i, p := range pairs(sizes) {
 			l := layouts[i%len(layouts)]
 			s.gram(t, r, kernels.Float32, kernels.Float32, p[0], p[1], l, kernels.Storage(i%2), 1, 0, gaussian(r))
 		}
@@ -170,9 +170,9 @@ func (s *suite) gramRagged(t *testing.T) {
 		together = append(together, newGramDst(t, kernels.Float32, p[0], l, kernels.Full, 0, nil))
 		alone = append(alone, newGramDst(t, kernels.Float32, p[0], l, kernels.Full, 0, nil))
 	}
-	s.do(t, s.b.Gram(background(), matrices(together), matrices(xs), 1, 0, kernels.Full, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.Gram(background(), matrices(together), matrices(xs), 1, 0, kernels.Full, kernels.Options{}), kernels.Float32)
 	for i := range xs {
-		s.do(t, s.b.Gram(background(), matrices(alone[i:i+1]), matrices(xs[i:i+1]), 1, 0, kernels.Full, kernels.Options{}), kernels.Float32)
+		s.must(t, s.b.Gram(background(), matrices(alone[i:i+1]), matrices(xs[i:i+1]), 1, 0, kernels.Full, kernels.Options{}), kernels.Float32)
 		together[i].unchanged(t, fmt.Sprintf("item %d of a batch against the item alone", i), alone[i].snapshot())
 	}
 }

@@ -137,6 +137,15 @@ func (g *guarded) fill(next func() float64) *guarded {
 	return g
 }
 
+// copyOf sets every element from a matrix of the same shape.
+func (g *guarded) copyOf(x *guarded) {
+	for i := range g.m.Rows {
+		for j := range g.m.Cols {
+			g.set(i, j, x.at(i, j))
+		}
+	}
+}
+
 // floats returns the elements as float64, row-major without padding.
 func (g *guarded) floats() []float64 {
 	out := make([]float64, 0, g.m.Rows*g.m.Cols)
@@ -203,7 +212,9 @@ type layout struct {
 	pad, offset int // stride = cols + pad
 }
 
-var layouts = []layout{{0, 0}, {1, 1}, {3, 2}, {13, 7}}
+// layouts include a narrow column view of a wide matrix: its rows lie further
+// apart than a tile is wide.
+var layouts = []layout{{0, 0}, {1, 1}, {3, 2}, {13, 7}, {211, 5}}
 
 func (l layout) String() string { return fmt.Sprintf("pad%d+%d", l.pad, l.offset) }
 

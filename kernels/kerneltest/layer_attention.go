@@ -169,7 +169,7 @@ func (s *suite) attentionHidden(t *testing.T) {
 	}
 	q, k, v := placed(t, r, kernels.Float32, 60, 8, gaussian(r)), placed(t, r, kernels.Float32, 60, 8, gaussian(r)), placed(t, r, kernels.Float32, 60, 8, gaussian(r))
 	first := newGuarded(t, kernels.Float32, 60, 8, 8, 0)
-	s.do(t, s.b.Attention(background(), first.m, q.m, k.m, v.m, p, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.Attention(background(), first.m, q.m, k.m, v.m, p, kernels.Options{}), kernels.Float32)
 	for i := range 60 {
 		for c := range 8 {
 			if !p.KeyMask[i] {
@@ -179,7 +179,7 @@ func (s *suite) attentionHidden(t *testing.T) {
 		}
 	}
 	second := newGuarded(t, kernels.Float32, 60, 8, 8, 0)
-	s.do(t, s.b.Attention(background(), second.m, q.m, k.m, v.m, p, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.Attention(background(), second.m, q.m, k.m, v.m, p, kernels.Options{}), kernels.Float32)
 	second.unchanged(t, "attention with other hidden keys", first.snapshot())
 	for c := range 8 {
 		if first.at(0, c) != 0 || first.at(1, c) != 0 || first.at(2, c) == 0 {

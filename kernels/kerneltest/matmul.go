@@ -56,7 +56,7 @@ func testMatmul(s *suite, t *testing.T) {
 			r := s.rng(t)
 			all := *s
 			all.short = s.short || form != kernels.NT
-			for i, c := range all.triples() {
+			for i, c := range all.triples(sizes) {
 				p := f32
 				p.form, p.m, p.n, p.k, p.layout = form, c[0], c[1], c[2], layouts[i%len(layouts)]
 				s.matmul(t, p, gaussian(r))
@@ -156,7 +156,7 @@ func (s *suite) matmulViews(t *testing.T) {
 		ds = append(ds, sub(t, dst.m, 0, h*rows, rows, rows))
 		xs = append(xs, sub(t, x.m, 0, h*width, rows, width))
 	}
-	s.do(t, s.b.Matmul(background(), ds, xs, xs, kernels.NT, 1, 0, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.Matmul(background(), ds, xs, xs, kernels.NT, 1, 0, kernels.Options{}), kernels.Float32)
 	j := s.judge(t, "Matmul of column blocks", kernels.OpMatmul, kernels.Problem{Terms: width})
 	all := rowsOf(x)
 	j.matrix(dst, func(i, k int) reference {

@@ -133,7 +133,7 @@ func (s *suite) rbfDuplicates(t *testing.T) {
 		x.set(111, k, x.at(3, k))
 	}
 	dst := newGuarded(t, kernels.Float32, n, n, n, 0)
-	s.do(t, s.b.RBF(background(), []kernels.Matrix{dst.m}, []kernels.Matrix{x.m}, kernels.Bandwidth{}, nil, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.RBF(background(), []kernels.Matrix{dst.m}, []kernels.Matrix{x.m}, kernels.Bandwidth{}, nil, kernels.Options{}), kernels.Float32)
 	for _, p := range [][2]int{{110, 3}, {3, 111}, {111, 110}} {
 		if v := dst.at(p[0], p[1]); v != 1 {
 			t.Errorf("equal rows %v: %v", p, v)

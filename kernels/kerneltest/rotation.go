@@ -116,7 +116,7 @@ func (s *suite) rotationMany(t *testing.T) {
 		xs, ys = append(xs, sub(t, x.m, i, 0, 1, d)), append(ys, sub(t, y.m, i, 0, 1, d))
 	}
 	dst := make([]kernels.RotationValue, n)
-	s.do(t, s.b.Rotation(background(), dst, xs, ys, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.Rotation(background(), dst, xs, ys, kernels.Options{}), kernels.Float32)
 	p, q := rowsOf(x), rowsOf(y)
 	for i := range n {
 		s.rotationCheck(t, dst[i], p[i], q[i], fmt.Sprintf("row %d", i))
