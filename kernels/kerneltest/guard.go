@@ -200,12 +200,14 @@ func matrices(list []*guarded) []kernels.Matrix {
 }
 
 // The generators. gaussian is the usual data, positive has no cancellation,
-// integers give exact sums (|x| <= 8: sums of 2^18 products stay below 2^24).
+// integers up to limit give exact sums as long as those stay below 2^24.
 func gaussian(r *rand.Rand) func() float64 { return r.NormFloat64 }
 
 func positive(r *rand.Rand) func() float64 { return func() float64 { return 0.5 + r.Float64() } }
 
-func integers(r *rand.Rand) func() float64 { return func() float64 { return float64(r.IntN(17) - 8) } }
+func integers(r *rand.Rand, limit int) func() float64 {
+	return func() float64 { return float64(r.IntN(2*limit+1) - limit) }
+}
 
 // layout is a way of placing a matrix in memory.
 type layout struct {

@@ -18,6 +18,7 @@ func testLayerOps(s *suite, t *testing.T) {
 		{"RoPE", testRoPE},
 		{"Attention", testAttention},
 		{"AttentionMasks", testAttentionMasks},
+		{"Elementwise", testElementwise},
 		{"Activate", testActivate},
 		{"ActivateEdges", testActivateEdges},
 		{"Gate", testGate},

@@ -186,7 +186,7 @@ func (s *suite) updatePropagation(t *testing.T) []propagation {
 		return b.LowRank(ctx, ms(d.m), ms(p), ms(q), []float32{0.5}, kernels.Options{})
 	}
 	segments, ids := []int32{0, 10, 20, m}, []int32{0, -1, 1}
-	apply := func(d *guarded, x kernels.Matrix, p, q kernels.Matrix) error {
+	apply := func(d *guarded, x, p, q kernels.Matrix) error {
 		start(d)
 		set := []kernels.Adapter{{A: p, B: q, Scale: 0.5}, {A: wide.m, B: low.m, Scale: 2}}
 		return b.ApplyAdapters(ctx, d.m, x, segments, ids, set, kernels.Options{})
@@ -199,12 +199,18 @@ func (s *suite) updatePropagation(t *testing.T) []propagation {
 			d.copyOf(x)
 			return b.LowRank(ctx, ms(d.m), ms(low.m), ms(wide.m), []float32{0.5}, kernels.Options{})
 		}, where(sameElement)},
-		{"ApplyAdapters x", m, k, f32, m, n, func(d, x *guarded) error { return apply(d, x.m, wide.m, low.m) },
-			where(func(p plant, row, _ int) bool { return row == p.i && (p.i < 10 || p.i >= 20) })},
-		{"ApplyAdapters A", 9, k, f32, m, n, func(d, x *guarded) error { return apply(d, tall.m, x.m, low.m) },
-			where(func(_ plant, row, _ int) bool { return first(row) })},
-		{"ApplyAdapters B", n, 9, f32, m, n, func(d, x *guarded) error { return apply(d, tall.m, wide.m, x.m) },
-			where(func(p plant, row, col int) bool { return first(row) && col == p.i })},
+		{
+			"ApplyAdapters x", m, k, f32, m, n, func(d, x *guarded) error { return apply(d, x.m, wide.m, low.m) },
+			where(func(p plant, row, _ int) bool { return row == p.i && (p.i < 10 || p.i >= 20) }),
+		},
+		{
+			"ApplyAdapters A", 9, k, f32, m, n, func(d, x *guarded) error { return apply(d, tall.m, x.m, low.m) },
+			where(func(_ plant, row, _ int) bool { return first(row) }),
+		},
+		{
+			"ApplyAdapters B", n, 9, f32, m, n, func(d, x *guarded) error { return apply(d, tall.m, wide.m, x.m) },
+			where(func(p plant, row, col int) bool { return first(row) && col == p.i }),
+		},
 		{"ApplyAdapters y", m, n, f32, m, n, func(d, x *guarded) error {
 			d.copyOf(x)
 			return b.ApplyAdapters(ctx, d.m, tall.m, segments, ids, []kernels.Adapter{{A: wide.m, B: low.m, Scale: 1}, {A: wide.m, B: low.m, Scale: 1}}, kernels.Options{})
@@ -258,8 +264,10 @@ func (s *suite) layerPropagation(t *testing.T) []propagation {
 		{"Activate", m, k, f32, m, k, func(d, x *guarded) error { return b.Activate(ctx, d.m, x.m, kernels.Identity, none) }, where(sameElement)},
 		{"Gate", m, k, f32, m, k, func(d, x *guarded) error { return b.Gate(ctx, d.m, x.m, other.m, kernels.Identity, none) }, where(sameElement)},
 		{"Gate up", m, k, f32, m, k, func(d, x *guarded) error { return b.Gate(ctx, d.m, other.m, x.m, kernels.SiLU, none) }, where(sameElement)},
-		{"Gather", m, k, f32, m, k, func(d, x *guarded) error { return b.Gather(ctx, d.m, x.m, ids, 0.5, 0, none) },
-			where(func(p plant, row, col int) bool { return int(ids[row]) == p.i && col == p.j })},
+		{
+			"Gather", m, k, f32, m, k, func(d, x *guarded) error { return b.Gather(ctx, d.m, x.m, ids, 0.5, 0, none) },
+			where(func(p plant, row, col int) bool { return int(ids[row]) == p.i && col == p.j }),
+		},
 		{"RoPE", m, k, f32, m, k, func(d, x *guarded) error {
 			return b.RoPE(ctx, d.m, x.m, positions, kernels.RoPEParams{HeadDim: k, InvFreq: []float64{1, 0.5}}, none)
 		}, where(func(p plant, row, col int) bool {
