@@ -21,16 +21,18 @@ type illegal struct {
 type bench struct {
 	b       kernels.Backend
 	all     []*guarded
+	results [][]*float64   // what a call would write to Go slices, all unsetResult
 	x, y    kernels.Matrix // 6 x 4, 6 x 5
 	sq, out kernels.Matrix // 6 x 6, 4 x 5
 	row     kernels.Matrix // 1 x 4
 	same    kernels.Matrix // 6 x 4, a destination
-	short   kernels.Matrix // no memory for its size
-	stray   kernels.Matrix // on another device
-	narrow  kernels.Matrix // stride < cols
-	minus   kernels.Matrix // negative rows
-	odd     kernels.Matrix // unknown type
 	wide    kernels.Matrix // 6 x 4, float64
+	wideSq  kernels.Matrix // 6 x 6, float64
+	packed  kernels.Matrix // 1 x 21
+	bias    kernels.Matrix // 1 x 4
+	u, s, v kernels.Matrix // 6 x 2, 1 x 2, 4 x 2
+	low     kernels.Matrix // 2 x 4
+	flat    kernels.Matrix // 6 x 32
 	none    kernels.Options
 }
 
@@ -44,32 +46,89 @@ func newBench(t *testing.T, s *suite) *bench {
 	}
 	f := kernels.Float32
 	k.x, k.y, k.sq, k.out, k.row, k.same, k.wide = mat(f, 6, 4), mat(f, 6, 5), mat(f, 6, 6), mat(f, 4, 5), mat(f, 1, 4), mat(f, 6, 4), mat(kernels.Float64, 6, 4)
-	k.short, k.narrow, k.minus, k.odd = k.x, k.x, k.x, k.x
-	k.short.Rows = 1 << 20
-	k.narrow.Stride = 3
-	k.minus.Rows = -1
-	k.odd.DType = 9
-	stray, err := kernels.Foreign(kernels.Device{Kind: kernels.CUDA, Index: 63}, 1<<20, f, 6, 4, 4, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.stray = stray
+	k.wideSq, k.packed, k.bias = mat(kernels.Float64, 6, 6), mat(f, 1, 21), mat(f, 1, 4)
+	k.u, k.s, k.v, k.low, k.flat = mat(f, 6, 2), mat(f, 1, 2), mat(f, 4, 2), mat(f, 2, 4), mat(f, 6, 32)
 	return k
 }
 
-// operandCases replaces one operand, which must be 6 x 4 float32, by each kind of
-// bad matrix.
+// unsetResult fills the Go slices that a refused call must not write.
+var unsetResult = math.Float64frombits(sentinel64)
+
+// watch remembers results of a call.
+func (k *bench) watch(list ...*float64) {
+	for _, v := range list {
+		*v = unsetResult
+	}
+	k.results = append(k.results, list)
+}
+
+// floats returns a watched result of n values.
+func (k *bench) floats(n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		k.watch(&out[i])
+	}
+	return out
+}
+
+// xy returns a watched table with n pairs.
+func (k *bench) xy(n int) kernels.HSICTable { return kernels.HSICTable{XY: k.floats(n)} }
+
+func (k *bench) values(n int) []kernels.HSICValue {
+	out := make([]kernels.HSICValue, n)
+	for i := range out {
+		k.watch(&out[i].XY, &out[i].XX, &out[i].YY)
+	}
+	return out
+}
+
+func (k *bench) rotations(n int) []kernels.RotationValue {
+	out := make([]kernels.RotationValue, n)
+	for i := range out {
+		k.watch(&out[i].Dot, &out[i].Norm0, &out[i].NormT, &out[i].Distance)
+	}
+	return out
+}
+
+// untouched fails the test if a call wrote a result.
+func (k *bench) untouched(t *testing.T, name string) {
+	t.Helper()
+	for i, list := range k.results {
+		for field, v := range list {
+			if floatBits(*v) != sentinel64 {
+				t.Errorf("%s: field %d of result %d was touched: %v", name, field, i, *v)
+			}
+		}
+	}
+}
+
+// operandCases replaces one operand, in place of k.x, by each kind of bad matrix.
 func (k *bench) operandCases(name string, run func(m kernels.Matrix) error) []illegal {
-	tall := k.x
-	tall.Rows = 5
+	return k.operand(name, k.x, run)
+}
+
+// operand replaces the operand good by each kind of bad matrix.
+func (k *bench) operand(name string, good kernels.Matrix, run func(m kernels.Matrix) error) []illegal {
+	long, narrow, minus, odd, other := good, good, good, good, good
+	long.Rows = 1 << 20
+	narrow.Stride = good.Cols - 1
+	minus.Rows = -1
+	odd.DType = 9
+	if other.Rows > 1 {
+		other.Rows--
+	} else {
+		other.Cols--
+	}
+	stray := first(kernels.Foreign(kernels.Device{Kind: kernels.CUDA, Index: 63}, 1<<20, good.DType, good.Rows, good.Cols, good.Cols, nil))
+	bare := kernels.Matrix{Rows: good.Rows, Cols: good.Cols, Stride: good.Cols}
 	return []illegal{
-		{name + " larger than its memory", kernels.ErrShape, func() error { return run(k.short) }},
-		{name + " with stride < cols", kernels.ErrShape, func() error { return run(k.narrow) }},
-		{name + " with negative rows", kernels.ErrShape, func() error { return run(k.minus) }},
-		{name + " of unknown type", kernels.ErrUnsupported, func() error { return run(k.odd) }},
-		{name + " on another device", kernels.ErrDevice, func() error { return run(k.stray) }},
-		{name + " without memory", kernels.ErrShape, func() error { return run(kernels.Matrix{Rows: 6, Cols: 4, Stride: 4}) }},
-		{name + " of another shape", kernels.ErrShape, func() error { return run(tall) }},
+		{name + " larger than its memory", kernels.ErrShape, func() error { return run(long) }},
+		{name + " with stride < cols", kernels.ErrShape, func() error { return run(narrow) }},
+		{name + " with negative rows", kernels.ErrShape, func() error { return run(minus) }},
+		{name + " of unknown type", kernels.ErrUnsupported, func() error { return run(odd) }},
+		{name + " on another device", kernels.ErrDevice, func() error { return run(stray) }},
+		{name + " without memory", kernels.ErrShape, func() error { return run(bare) }},
+		{name + " of another shape", kernels.ErrShape, func() error { return run(other) }},
 	}
 }
 
@@ -84,6 +143,7 @@ func testArguments(s *suite, t *testing.T) {
 			for _, g := range k.all {
 				snaps = append(snaps, g.snapshot())
 			}
+			k.results = nil
 			err := noPanic(c.run)
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s: got %v, want %v", c.name, err, c.want)
@@ -91,9 +151,10 @@ func testArguments(s *suite, t *testing.T) {
 			for i, g := range k.all {
 				g.unchanged(t, c.name, snaps[i])
 			}
+			k.untouched(t, c.name)
 		}
 	}
-	if seen < 150 {
+	if seen < 400 {
 		t.Errorf("%d cases", seen)
 	}
 	t.Run("empty batches", func(t *testing.T) {
@@ -144,6 +205,10 @@ func (k *bench) moveCases() []illegal {
 	cases = append(cases, k.operandCases("Copy: dst", func(m kernels.Matrix) error { return b.Copy(ctx, m, k.same) })...)
 	cases = append(cases, k.operandCases("Convert: src", func(m kernels.Matrix) error { return b.Convert(ctx, k.wide, m) })...)
 	cases = append(cases, k.operandCases("Convert: dst", func(m kernels.Matrix) error { return b.Convert(ctx, m, k.wide) })...)
+	cases = append(cases, k.operand("Center: dst", k.same, func(m kernels.Matrix) error {
+		stats := []kernels.RowStats{{Mean: k.floats(4), SquaredNorm: k.floats(6), ColumnSquares: k.floats(4)}}
+		return b.Center(ctx, ms(m), ms(k.x), stats, k.none)
+	})...)
 	cases = append(cases, k.operandCases("Center: x", func(m kernels.Matrix) error { return b.Center(ctx, ms(k.same), ms(m), nil, k.none) })...)
 	cases = append(cases, k.optionCases(kernels.OpCenter, func(o kernels.Options) error { return b.Center(ctx, ms(k.same), ms(k.x), nil, o) })...)
 	alloc := func(dt kernels.DType, rows, cols int) error { _, err := b.Alloc(ctx, dt, rows, cols); return err }
@@ -157,13 +222,13 @@ func (k *bench) moveCases() []illegal {
 		illegal{"Center: lengths", kernels.ErrShape, func() error { return b.Center(ctx, ms(k.same), ms(k.x, k.x), nil, k.none) }},
 		illegal{"Center: stats length", kernels.ErrShape, func() error { return b.Center(ctx, ms(k.same), ms(k.x), make([]kernels.RowStats, 2), k.none) }},
 		illegal{"Center: mean length", kernels.ErrShape, func() error {
-			return b.Center(ctx, ms(k.same), ms(k.x), []kernels.RowStats{{Mean: make([]float64, 5)}}, k.none)
+			return b.Center(ctx, ms(k.same), ms(k.x), []kernels.RowStats{{Mean: k.floats(5)}}, k.none)
 		}},
 		illegal{"Center: norm length", kernels.ErrShape, func() error {
-			return b.Center(ctx, ms(k.same), ms(k.x), []kernels.RowStats{{SquaredNorm: make([]float64, 4)}}, k.none)
+			return b.Center(ctx, ms(k.same), ms(k.x), []kernels.RowStats{{SquaredNorm: k.floats(4)}}, k.none)
 		}},
 		illegal{"Center: squares length", kernels.ErrShape, func() error {
-			return b.Center(ctx, ms(k.same), ms(k.x), []kernels.RowStats{{ColumnSquares: make([]float64, 6)}}, k.none)
+			return b.Center(ctx, ms(k.same), ms(k.x), []kernels.RowStats{{ColumnSquares: k.floats(6)}}, k.none)
 		}},
 		illegal{"Center: two into one", kernels.ErrAlias, func() error { return b.Center(ctx, ms(k.same, k.same), ms(k.x, k.x), nil, k.none) }},
 		illegal{"Center: part of the source", kernels.ErrAlias, func() error {
@@ -183,6 +248,8 @@ func (k *bench) productCases() []illegal {
 		return b.Matmul(ctx, d, x, y, f, 1, 0, o)
 	}
 	cases := k.operandCases("Gram: x", func(m kernels.Matrix) error { return gram(ms(k.sq), ms(m), kernels.Full, k.none) })
+	cases = append(cases, k.operand("Gram: dst", k.sq, func(m kernels.Matrix) error { return gram(ms(m), ms(k.x), kernels.Full, k.none) })...)
+	cases = append(cases, k.operand("Gram: packed dst", k.packed, func(m kernels.Matrix) error { return gram(ms(m), ms(k.x), kernels.PackedLower, k.none) })...)
 	cases = append(cases, k.operandCases("Matmul: a", func(m kernels.Matrix) error { return mul(ms(k.out), ms(m), ms(k.y), kernels.TN, k.none) })...)
 	cases = append(cases, k.operandCases("Matmul: b", func(m kernels.Matrix) error { return mul(ms(k.sq), ms(k.x), ms(m), kernels.NT, k.none) })...)
 	cases = append(cases, k.operandCases("Matmul: dst", func(m kernels.Matrix) error { return mul(ms(m), ms(k.sq), ms(k.x), kernels.NN, k.none) })...)
@@ -193,6 +260,7 @@ func (k *bench) productCases() []illegal {
 		illegal{"Gram: unknown storage", kernels.ErrUnsupported, func() error { return gram(ms(k.sq), ms(k.x), 2, k.none) }},
 		illegal{"Gram: dst for packed", kernels.ErrShape, func() error { return gram(ms(k.sq), ms(k.x), kernels.PackedLower, k.none) }},
 		illegal{"Gram: float64 into float32", kernels.ErrUnsupported, func() error { return gram(ms(k.sq), ms(k.wide), kernels.Full, k.none) }},
+		illegal{"Gram: float32 into float64", kernels.ErrUnsupported, func() error { return gram(ms(k.wideSq), ms(k.x), kernels.Full, k.none) }},
 		illegal{"Gram: dst within x", kernels.ErrAlias, func() error { return gram(ms(k.sq), ms(k.sq), kernels.Full, k.none) }},
 		illegal{"Gram: two into one", kernels.ErrAlias, func() error { return gram(ms(k.sq, k.sq), ms(k.x, k.x), kernels.Full, k.none) }},
 		illegal{"Matmul: unknown form", kernels.ErrUnsupported, func() error { return mul(ms(k.sq), ms(k.x), ms(k.x), 3, k.none) }},
@@ -203,69 +271,5 @@ func (k *bench) productCases() []illegal {
 		illegal{"Matmul: float32 into float64", kernels.ErrUnsupported, func() error { return mul(ms(k.wide), ms(k.sq), ms(k.x), kernels.NN, k.none) }},
 		illegal{"Matmul: dst is a", kernels.ErrAlias, func() error { return mul(ms(k.sq), ms(k.sq), ms(k.sq), kernels.NN, k.none) }},
 		illegal{"Matmul: dst is b", kernels.ErrAlias, func() error { return mul(ms(k.x), ms(k.sq), ms(k.x), kernels.NN, k.none) }},
-	)
-}
-
-func (k *bench) kernelCases() []illegal {
-	b, ctx := k.b, background()
-	hsic := func(x, y []kernels.Matrix, e kernels.Estimator, n int, o kernels.Options) error {
-		return b.HSIC(ctx, make([]kernels.HSICValue, n), x, y, e, o)
-	}
-	table := func(d kernels.HSICTable, x, y []kernels.Matrix, kn kernels.Kernel, e kernels.Estimator, o kernels.Options) error {
-		return b.HSICMatrix(ctx, d, x, y, kn, e, o)
-	}
-	xy := func(n int) kernels.HSICTable { return kernels.HSICTable{XY: make([]float64, n)} }
-	rbf := func(d, x []kernels.Matrix, bw kernels.Bandwidth, used []float64, o kernels.Options) error {
-		return b.RBF(ctx, d, x, bw, used, o)
-	}
-	rot := func(n int, p, q []kernels.Matrix, o kernels.Options) error {
-		return b.Rotation(ctx, make([]kernels.RotationValue, n), p, q, o)
-	}
-	cases := k.operandCases("HSIC: y", func(m kernels.Matrix) error { return hsic(ms(k.x), ms(m), kernels.Biased, 1, k.none) })
-	cases = append(cases, k.operandCases("HSICMatrix: x", func(m kernels.Matrix) error {
-		return table(xy(4), ms(k.x, m), nil, kernels.Kernel{}, kernels.Biased, k.none)
-	})...)
-	cases = append(cases, k.operandCases("RBF: x", func(m kernels.Matrix) error { return rbf(ms(k.sq), ms(m), kernels.Bandwidth{}, nil, k.none) })...)
-	cases = append(cases, k.operandCases("Rotation: wt", func(m kernels.Matrix) error { return rot(1, ms(k.x), ms(m), k.none) })...)
-	cases = append(cases, k.optionCases(kernels.OpHSIC, func(o kernels.Options) error { return hsic(ms(k.x), ms(k.y), 0, 1, o) })...)
-	cases = append(cases, k.optionCases(kernels.OpHSICMatrix, func(o kernels.Options) error { return table(xy(1), ms(k.x), nil, kernels.Kernel{}, 0, o) })...)
-	cases = append(cases, k.optionCases(kernels.OpRBF, func(o kernels.Options) error { return rbf(ms(k.sq), ms(k.x), kernels.Bandwidth{}, nil, o) })...)
-	cases = append(cases, k.optionCases(kernels.OpRotation, func(o kernels.Options) error { return rot(1, ms(k.x), ms(k.same), o) })...)
-	gauss := func(bw kernels.Bandwidth) error {
-		return table(xy(1), ms(k.x), nil, kernels.Kernel{Kind: kernels.Gaussian, Bandwidth: bw}, 0, k.none)
-	}
-	bad := xy(1)
-	bad.XX = make([]float64, 2)
-	yy := xy(1)
-	yy.YY = make([]float64, 1)
-	variance := xy(1)
-	variance.Variance = make([]float64, 1)
-	return append(cases,
-		illegal{"HSIC: lengths", kernels.ErrShape, func() error { return hsic(ms(k.x), nil, 0, 1, k.none) }},
-		illegal{"HSIC: dst length", kernels.ErrShape, func() error { return hsic(ms(k.x), ms(k.y), 0, 2, k.none) }},
-		illegal{"HSIC: unknown estimator", kernels.ErrUnsupported, func() error { return hsic(ms(k.x), ms(k.y), 2, 1, k.none) }},
-		illegal{"HSICMatrix: XY length", kernels.ErrShape, func() error { return table(xy(3), ms(k.x, k.y), nil, kernels.Kernel{}, 0, k.none) }},
-		illegal{"HSICMatrix: XX length", kernels.ErrShape, func() error { return table(bad, ms(k.x), nil, kernels.Kernel{}, 0, k.none) }},
-		illegal{"HSICMatrix: YY without y", kernels.ErrShape, func() error { return table(yy, ms(k.x), nil, kernels.Kernel{}, 0, k.none) }},
-		illegal{"HSICMatrix: variance of a linear kernel", kernels.ErrShape, func() error { return table(variance, ms(k.x), nil, kernels.Kernel{}, 0, k.none) }},
-		illegal{"HSICMatrix: unknown kernel", kernels.ErrUnsupported, func() error { return table(xy(1), ms(k.x), nil, kernels.Kernel{Kind: 3}, 0, k.none) }},
-		illegal{"HSICMatrix: unknown estimator", kernels.ErrUnsupported, func() error { return table(xy(1), ms(k.x), nil, kernels.Kernel{}, 9, k.none) }},
-		illegal{"HSICMatrix: rows of y", kernels.ErrShape, func() error { return table(xy(1), ms(k.x), ms(k.out), kernels.Kernel{}, 0, k.none) }},
-		illegal{"HSICMatrix: kernel not square", kernels.ErrShape, func() error { return table(xy(1), ms(k.x), nil, kernels.Kernel{Kind: kernels.Precomputed}, 0, k.none) }},
-		illegal{"HSICMatrix: negative variance", kernels.ErrShape, func() error { return gauss(kernels.Bandwidth{Variance: []float64{-1}}) }},
-		illegal{"HSICMatrix: variance NaN", kernels.ErrShape, func() error { return gauss(kernels.Bandwidth{Variance: []float64{math.NaN()}}) }},
-		illegal{"HSICMatrix: variance count", kernels.ErrShape, func() error { return gauss(kernels.Bandwidth{Variance: []float64{1, 1}}) }},
-		illegal{"HSICMatrix: fraction", kernels.ErrShape, func() error { return gauss(kernels.Bandwidth{Fraction: -1}) }},
-		illegal{"HSICMatrix: sample", kernels.ErrShape, func() error { return gauss(kernels.Bandwidth{Sample: -1}) }},
-		illegal{"RBF: dst shape", kernels.ErrShape, func() error { return rbf(ms(k.same), ms(k.x), kernels.Bandwidth{}, nil, k.none) }},
-		illegal{"RBF: dst type", kernels.ErrUnsupported, func() error { return rbf(ms(k.sq), ms(k.wide), kernels.Bandwidth{}, nil, k.none) }},
-		illegal{"RBF: neither dst nor used", kernels.ErrShape, func() error { return rbf(nil, ms(k.x), kernels.Bandwidth{}, nil, k.none) }},
-		illegal{"RBF: used length", kernels.ErrShape, func() error { return rbf(nil, ms(k.x), kernels.Bandwidth{}, make([]float64, 2), k.none) }},
-		illegal{"RBF: infinite variance", kernels.ErrShape, func() error {
-			return rbf(ms(k.sq), ms(k.x), kernels.Bandwidth{Variance: []float64{math.Inf(1)}}, nil, k.none)
-		}},
-		illegal{"RBF: dst is x", kernels.ErrAlias, func() error { return rbf(ms(k.sq), ms(k.sq), kernels.Bandwidth{}, nil, k.none) }},
-		illegal{"Rotation: dst length", kernels.ErrShape, func() error { return rot(0, ms(k.x), ms(k.same), k.none) }},
-		illegal{"Rotation: lengths", kernels.ErrShape, func() error { return rot(1, ms(k.x), nil, k.none) }},
 	)
 }

@@ -12,14 +12,23 @@ import (
 // call is one operation on data that it owns: what the cross-cutting groups run
 // through.
 type call struct {
-	op  kernels.Op
-	dst []*guarded // what it writes
-	src []*guarded
+	op   kernels.Op
+	form string     // where an operation has two ways of going about it
+	dst  []*guarded // what it writes
+	src  []*guarded
 	// results are Go values it writes.
 	values func() []float64
 	run    func(ctx context.Context, b kernels.Backend, o kernels.Options) error
 	// silent operations take no Options: they report no progress.
 	silent bool
+}
+
+// title names the operation and its form.
+func (c *call) title() string {
+	if c.form == "" {
+		return c.op.String()
+	}
+	return c.op.String() + " " + c.form
 }
 
 // hash condenses every bit that the call wrote.
@@ -99,6 +108,11 @@ func (b *builder) matrixCalls(f32, f16 kernels.DType) []*call {
 	hs := make([]kernels.HSICValue, 1)
 	add(&call{op: kernels.OpHSIC, src: []*guarded{x, p}, values: func() []float64 { return []float64{hs[0].XY, hs[0].XX, hs[0].YY} }, run: func(ctx context.Context, be kernels.Backend, o kernels.Options) error {
 		return be.HSIC(ctx, hs, []kernels.Matrix{x.m}, []kernels.Matrix{p.m}, kernels.Unbiased, o)
+	}})
+	tall, thin := b.mat(f32, 400, 100), b.mat(f32, 400, 64) // cheaper by features than by rows
+	fs := make([]kernels.HSICValue, 1)
+	add(&call{op: kernels.OpHSIC, form: "features", src: []*guarded{tall, thin}, values: func() []float64 { return []float64{fs[0].XY, fs[0].XX, fs[0].YY} }, run: func(ctx context.Context, be kernels.Backend, o kernels.Options) error {
+		return be.HSIC(ctx, fs, []kernels.Matrix{tall.m}, []kernels.Matrix{thin.m}, kernels.Unbiased, o)
 	}})
 	table := kernels.HSICTable{XY: make([]float64, 4)}
 	add(&call{op: kernels.OpHSICMatrix, src: []*guarded{x, p}, values: func() []float64 { return table.XY }, run: func(ctx context.Context, be kernels.Backend, o kernels.Options) error {

@@ -66,13 +66,10 @@ type reference struct {
 
 // judge collects the comparison of one result with its reference.
 type judge struct {
-	t      testing.TB
-	s      *suite
-	what   string
-	bounds kernels.Bounds
-	// slack multiplies the alarm; 1 but for results that pass through several
-	// operations.
-	slack   float64
+	t       testing.TB
+	s       *suite
+	what    string
+	bounds  kernels.Bounds
 	worst   float64
 	count   int
 	nonzero bool
@@ -87,7 +84,7 @@ func (s *suite) judge(t testing.TB, what string, op kernels.Op, p kernels.Proble
 		tight.Compute = kernels.Float64
 		b.Typical = kernels.BoundsOf(op, tight).Typical
 	}
-	return &judge{t: t, s: s, what: what, bounds: b, slack: 1}
+	return &judge{t: t, s: s, what: what, bounds: b}
 }
 
 // subnormalStep is half the distance between subnormal numbers of the type.
@@ -106,7 +103,6 @@ func subnormalStep(dt kernels.DType) float64 {
 
 // check compares one value; index is printed as given.
 func (j *judge) check(got float64, r reference, index ...int) {
-	j.t.Helper()
 	j.count++
 	if r.want.hi != 0 {
 		j.nonzero = true
@@ -115,13 +111,14 @@ func (j *judge) check(got float64, r reference, index ...int) {
 		return
 	}
 	err := math.Abs((got - r.want.hi) - r.want.lo)
-	typical := j.slack * j.bounds.Typical.Limit(r.want.hi, r.gauge)
+	typical := j.bounds.Typical.Limit(r.want.hi, r.gauge)
 	bound := j.bounds.Bound.Limit(r.want.hi, r.gauge)
 	ratio := err / typical
 	if err == 0 {
 		ratio = 0
 	}
 	if !(ratio <= 1) {
+		j.t.Helper() // here, not above: it costs more than all the rest
 		j.t.Fatalf("%s: first bad index %v: got %.17g, want %.17g, error %.3g is %.3g times the alarm (%.3g times the theorem), gauge %.3g, seed %d",
 			j.what, index, got, r.want.hi, err, ratio, err/bound, r.gauge, j.s.seed)
 	}

@@ -33,6 +33,29 @@ func roundTo(dt kernels.DType, v float64) float64 {
 }
 
 func testConvert(s *suite, t *testing.T) {
+	t.Run("shapes", func(t *testing.T) {
+		r := s.rng(t)
+		for i, p := range pairs(sizes) {
+			to := dtypes[i%len(dtypes)]
+			src := random(t, kernels.Float32, p[0], p[1], layouts[i%len(layouts)], gaussian(r))
+			dst := unset(t, r, to, p[0], p[1])
+			if !s.do(t, s.b.Convert(background(), dst.m, src.m), to) {
+				continue
+			}
+			dst.intact(t, "Convert")
+			for i := range p[0] {
+				for j := range p[1] {
+					if got, want := dst.at(i, j), roundTo(to, src.at(i, j)); got != want {
+						t.Fatalf("%v to %s, first bad index (%d, %d): %v, want %v, seed %d", p, to, i, j, got, want, s.seed)
+					}
+				}
+			}
+		}
+	})
+	t.Run("values", func(t *testing.T) { s.convertValues(t) })
+}
+
+func (s *suite) convertValues(t *testing.T) {
 	specials := []float64{
 		0, math.Copysign(0, -1), 1, math.NaN(), math.Inf(1), math.Inf(-1), 65504, 65519.99, 65520, 65536, 0x1p-24, 0x1p-25, 0x1.8p-25,
 		0x1.fep127, 0x1.ffp127, 0x1.feffffp127, math.MaxFloat32, math.MaxFloat64, 0x1p-133, 0x1p-134, 0x1.8p-134, 0x1p-149, 0x1p-150, 0x1p-1074,

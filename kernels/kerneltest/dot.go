@@ -36,6 +36,18 @@ func dot(compute kernels.DType, a, b []float64) (dd, float64) {
 	return sum, gauge
 }
 
+// compensated is a sum that carries its error along (Knuth's two-sum).
+type compensated struct{ sum, lost float64 }
+
+func (c *compensated) add(v float64) {
+	next := c.sum + v
+	part := next - c.sum
+	c.lost += (c.sum - (next - part)) + (v - part)
+	c.sum = next
+}
+
+func (c *compensated) dd() dd { return exact(c.sum).plus(exact(c.lost)) }
+
 // rowsOf returns the rows of a matrix as float64 slices; colsOf its columns.
 func rowsOf(g *guarded) [][]float64 {
 	all := g.floats()

@@ -3,7 +3,6 @@ package kerneltest
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/cambium-kernels/cambium/kernels"
@@ -37,9 +36,9 @@ func combine(alpha, beta float64, sum dd, gauge, old float64) reference {
 func testGram(s *suite, t *testing.T) {
 	t.Run("shapes", func(t *testing.T) {
 		r := s.rng(t)
-		for i, p := range s.pairs() {
+		for i, p := range pairs(sizes) {
 			l := layouts[i%len(layouts)]
-			s.gram(t, r, kernels.Float32, kernels.Float32, p[0], p[1], l, kernels.Storage(i%2), 1, 0, gaussian(r))
+			s.gram(t, kernels.Float32, kernels.Float32, p[0], p[1], l, kernels.Storage(i%2), 1, 0, gaussian(r))
 		}
 	})
 	t.Run("types", func(t *testing.T) {
@@ -48,8 +47,8 @@ func testGram(s *suite, t *testing.T) {
 			for _, out := range outputs(compute(dt)) {
 				for i, p := range [][2]int{{1, 1}, {9, 17}, {33, 500}, {129, 63}, {200, 300}} {
 					for _, storage := range []kernels.Storage{kernels.Full, kernels.PackedLower} {
-						s.gram(t, r, dt, out, p[0], p[1], layouts[i%len(layouts)], storage, 1, 0, positive(r))
-						s.gram(t, r, dt, out, p[0], p[1], layouts[(i+1)%len(layouts)], storage, 0.7, 1.3, gaussian(r))
+						s.gram(t, dt, out, p[0], p[1], layouts[i%len(layouts)], storage, 1, 0, positive(r))
+						s.gram(t, dt, out, p[0], p[1], layouts[(i+1)%len(layouts)], storage, 0.7, 1.3, gaussian(r))
 					}
 				}
 			}
@@ -59,12 +58,11 @@ func testGram(s *suite, t *testing.T) {
 		r := s.rng(t)
 		for _, ab := range scalings {
 			for _, storage := range []kernels.Storage{kernels.Full, kernels.PackedLower} {
-				s.gram(t, r, kernels.Float32, kernels.Float32, 130, 40, layouts[2], storage, ab[0], ab[1], gaussian(r))
+				s.gram(t, kernels.Float32, kernels.Float32, 130, 40, layouts[2], storage, ab[0], ab[1], gaussian(r))
 			}
 		}
 	})
 	t.Run("integers", func(t *testing.T) { s.gramIntegers(t) })
-	t.Run("ragged", func(t *testing.T) { s.gramRagged(t) })
 }
 
 // compute is the compute type of one source type.
@@ -98,7 +96,7 @@ func newGramDst(t testing.TB, dt kernels.DType, n int, l layout, storage kernels
 	return dst
 }
 
-func (s *suite) gram(t *testing.T, r *rand.Rand, dt, out kernels.DType, n, d int, l layout, storage kernels.Storage, alpha, beta float64, next func() float64) {
+func (s *suite) gram(t *testing.T, dt, out kernels.DType, n, d int, l layout, storage kernels.Storage, alpha, beta float64, next func() float64) {
 	t.Helper()
 	x := random(t, dt, n, d, l, next)
 	if alpha == 0 {
@@ -125,54 +123,44 @@ func (s *suite) gram(t *testing.T, r *rand.Rand, dt, out kernels.DType, n, d int
 			}
 			j.check(dst.at(i, k), combine(alpha, beta, sum, gauge, old[i*n+k]), i, k)
 			if dst.bits(dst.index(i, k)) != dst.bits(dst.index(k, i)) {
-				t.Fatalf("%s: not symmetric at (%d, %d): %v, %v", what, i, k, dst.at(i, k), dst.at(k, i))
+				t.Fatalf("%s: not symmetric, first bad index (%d, %d): %v, %v, seed %d", what, i, k, dst.at(i, k), dst.at(k, i), s.seed)
 			}
 		}
 	}
 	if n > 0 && d > 0 && (alpha != 0 || beta != 0) {
 		j.done()
 	}
-	_ = r
 }
 
-// gramIntegers checks that integer data give exact sums.
+// gramIntegers checks that integer data give exact sums, in every precision.
 func (s *suite) gramIntegers(t *testing.T) {
 	r := s.rng(t)
 	for _, dt := range dtypes {
-		for _, p := range [][2]int{{7, 9}, {65, 500}, {130, 1000}} {
-			x := random(t, dt, p[0], p[1], layouts[1], integers(r))
-			out := outputs(compute(dt))[0]
-			dst := newGramDst(t, out, p[0], layouts[1], kernels.Full, 1, integers(r))
-			old := dst.floats()
-			if !s.do(t, s.b.Gram(background(), []kernels.Matrix{dst.m}, []kernels.Matrix{x.m}, 1, 1, kernels.Full, kernels.Options{}), compute(dt)) {
-				continue
-			}
-			rows := rowsOf(x)
-			for i := range rows {
-				for k := range i + 1 {
-					sum, _ := dot(kernels.Float32, rows[i], rows[k])
-					if got := dst.at(i, k); got != sum.hi+old[i*p[0]+k] {
-						t.Fatalf("%s %v at (%d, %d): %v, want exactly %v, seed %d", dt, p, i, k, got, sum.hi+old[i*p[0]+k], s.seed)
+		for i, p := range [][3]int{{7, 9, 256}, {65, 255, 256}, {130, 1000, 8}} {
+			for precision := range kernels.Strict + 1 {
+				n, next := p[0], integers(r, p[2])
+				x := random(t, dt, n, p[1], layouts[1], next)
+				storage := kernels.Storage(i % 2)
+				dst := newGramDst(t, outputs(compute(dt))[0], n, layouts[1], storage, 1, next)
+				old := dst.floats()
+				o := kernels.Options{Precision: precision}
+				if !s.do(t, s.b.Gram(background(), ms(dst.m), ms(x.m), 1, 1, storage, o), compute(dt)) {
+					continue
+				}
+				got, rows := dst.floats(), rowsOf(x)
+				for i := range rows {
+					for k := range i + 1 {
+						at := i*n + k
+						if storage == kernels.PackedLower {
+							at = i*(i+1)/2 + k
+						}
+						sum, _ := dot(kernels.Float32, rows[i], rows[k])
+						if want := sum.hi + old[at]; got[at] != want {
+							t.Fatalf("Gram %s %v precision %d, first bad index (%d, %d): %v, want exactly %v, seed %d", dt, p, precision, i, k, got[at], want, s.seed)
+						}
 					}
 				}
 			}
 		}
-	}
-}
-
-// gramRagged compares a batch of different shapes with its items one by one.
-func (s *suite) gramRagged(t *testing.T) {
-	r := s.rng(t)
-	var xs, together, alone []*guarded
-	for i, p := range [][2]int{{5, 3}, {0, 4}, {130, 7}, {97, 200}, {1, 0}, {97, 200}, {97, 200}} {
-		l := layouts[i%len(layouts)]
-		xs = append(xs, random(t, kernels.Float32, p[0], p[1], l, gaussian(r)))
-		together = append(together, newGramDst(t, kernels.Float32, p[0], l, kernels.Full, 0, nil))
-		alone = append(alone, newGramDst(t, kernels.Float32, p[0], l, kernels.Full, 0, nil))
-	}
-	s.do(t, s.b.Gram(background(), matrices(together), matrices(xs), 1, 0, kernels.Full, kernels.Options{}), kernels.Float32)
-	for i := range xs {
-		s.do(t, s.b.Gram(background(), matrices(alone[i:i+1]), matrices(xs[i:i+1]), 1, 0, kernels.Full, kernels.Options{}), kernels.Float32)
-		together[i].unchanged(t, fmt.Sprintf("item %d of a batch against the item alone", i), alone[i].snapshot())
 	}
 }

@@ -137,6 +137,15 @@ func (g *guarded) fill(next func() float64) *guarded {
 	return g
 }
 
+// copyOf sets every element from a matrix of the same shape.
+func (g *guarded) copyOf(x *guarded) {
+	for i := range g.m.Rows {
+		for j := range g.m.Cols {
+			g.set(i, j, x.at(i, j))
+		}
+	}
+}
+
 // floats returns the elements as float64, row-major without padding.
 func (g *guarded) floats() []float64 {
 	out := make([]float64, 0, g.m.Rows*g.m.Cols)
@@ -191,19 +200,23 @@ func matrices(list []*guarded) []kernels.Matrix {
 }
 
 // The generators. gaussian is the usual data, positive has no cancellation,
-// integers give exact sums (|x| <= 8: sums of 2^18 products stay below 2^24).
+// integers up to limit give exact sums as long as those stay below 2^24.
 func gaussian(r *rand.Rand) func() float64 { return r.NormFloat64 }
 
 func positive(r *rand.Rand) func() float64 { return func() float64 { return 0.5 + r.Float64() } }
 
-func integers(r *rand.Rand) func() float64 { return func() float64 { return float64(r.IntN(17) - 8) } }
+func integers(r *rand.Rand, limit int) func() float64 {
+	return func() float64 { return float64(r.IntN(2*limit+1) - limit) }
+}
 
 // layout is a way of placing a matrix in memory.
 type layout struct {
 	pad, offset int // stride = cols + pad
 }
 
-var layouts = []layout{{0, 0}, {1, 1}, {3, 2}, {13, 7}}
+// layouts include a narrow column view of a wide matrix: its rows lie further
+// apart than a tile is wide.
+var layouts = []layout{{0, 0}, {1, 1}, {3, 2}, {13, 7}, {211, 5}}
 
 func (l layout) String() string { return fmt.Sprintf("pad%d+%d", l.pad, l.offset) }
 

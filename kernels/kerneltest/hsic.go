@@ -10,154 +10,21 @@ import (
 	"github.com/cambium-kernels/cambium/kernels"
 )
 
-// kernelRef is a kernel matrix in twice the precision, with the gauge of every
-// entry.
-type kernelRef struct {
-	k [][]dd
-	g [][]float64
-}
-
-// centeredRows returns the rows of g less the column means, in twice the
-// precision.
-func centeredRows(g *guarded) [][]dd {
-	cols := colsOf(g)
-	out := make([][]dd, g.m.Rows)
-	for i := range out {
-		out[i] = make([]dd, g.m.Cols)
-	}
-	for k, col := range cols {
-		mean, _ := columnMean(col)
-		for i, v := range col {
-			out[i][k] = exact(v).minus(mean)
-		}
-	}
-	return out
-}
-
-// linearKernel returns K = x·xᵀ of the centred features.
-func linearKernel(g *guarded) kernelRef {
-	rows := centeredRows(g)
-	r := newKernelRef(len(rows))
-	high := make([][]float64, len(rows))
-	for i, row := range rows {
-		high[i] = make([]float64, len(row))
-		for k, v := range row {
-			high[i][k] = v.hi
-		}
-	}
-	double := g.m.DType == kernels.Float64
-	for i := range rows {
-		for j := range i + 1 {
-			var sum dd
-			var gauge float64
-			if double {
-				for k := range rows[i] {
-					p := rows[i][k].times(rows[j][k])
-					sum = sum.plus(p)
-					gauge += math.Abs(p.hi)
-				}
-			} else {
-				sum, gauge = dot(kernels.Float32, high[i], high[j])
-			}
-			r.k[i][j], r.k[j][i] = sum, sum
-			r.g[i][j], r.g[j][i] = gauge, gauge
-		}
-	}
-	return r
-}
-
-func newKernelRef(n int) kernelRef {
-	r := kernelRef{k: make([][]dd, n), g: make([][]float64, n)}
-	for i := range n {
-		r.k[i], r.g[i] = make([]dd, n), make([]float64, n)
-	}
-	return r
-}
-
-// hsicOf evaluates the estimator as it is defined. A biased estimate centres
-// both kernels; an unbiased one sets their diagonals to zero.
-func hsicOf(e kernels.Estimator, a, b kernelRef) reference {
-	n := len(a.k)
-	if e == kernels.Biased {
-		ha, hb := centeredKernel(a.k), centeredKernel(b.k)
-		var sum dd
-		gauge := 0.0
-		for i := range n {
-			for j := range n {
-				sum = sum.plus(ha[i][j].times(hb[i][j]))
-				gauge += a.g[i][j] * b.g[i][j]
-			}
-		}
-		f := float64(n-1) * float64(n-1)
-		return reference{sum.over(exact(f)), gauge / f}
-	}
-	var trace, cross, totalA, totalB dd
-	var gTrace, gCross, gA, gB float64
-	for i := range n {
-		var rowA, rowB dd
-		var gRowA, gRowB float64
-		for j := range n {
-			if i == j {
-				continue
-			}
-			trace = trace.plus(a.k[i][j].times(b.k[i][j]))
-			rowA, rowB = rowA.plus(a.k[i][j]), rowB.plus(b.k[i][j])
-			gTrace += a.g[i][j] * b.g[i][j]
-			gRowA += a.g[i][j]
-			gRowB += b.g[i][j]
-		}
-		cross = cross.plus(rowA.times(rowB))
-		totalA, totalB = totalA.plus(rowA), totalB.plus(rowB)
-		gCross += gRowA * gRowB
-		gA += gRowA
-		gB += gRowB
-	}
-	m := float64(n)
-	value := trace.plus(totalA.times(totalB).over(exact((m - 1) * (m - 2)))).minus(exact(2).times(cross).over(exact(m - 2)))
-	gauge := gTrace + gA*gB/((m-1)*(m-2)) + 2/(m-2)*gCross
-	return reference{value.over(exact(m * (m - 3))), gauge / (m * (m - 3))}
-}
-
-// centeredKernel returns H·K·H.
-func centeredKernel(k [][]dd) [][]dd {
-	n := exact(float64(len(k)))
-	mean := make([]dd, len(k))
-	var all dd
-	for i, row := range k {
-		for _, v := range row {
-			mean[i] = mean[i].plus(v)
-		}
-		all = all.plus(mean[i])
-		mean[i] = mean[i].over(n)
-	}
-	all = all.over(n).over(n)
-	out := make([][]dd, len(k))
-	for i, row := range k {
-		out[i] = make([]dd, len(row))
-		for j, v := range row {
-			out[i][j] = v.minus(mean[i]).minus(mean[j]).plus(all)
-		}
-	}
-	return out
-}
-
 var estimators = []kernels.Estimator{kernels.Biased, kernels.Unbiased}
 
-// hsicShapes are n, p, q: more rows than features and the reverse, and the edges
-// of tiles.
-func (s *suite) hsicShapes() [][3]int {
-	list := [][3]int{{2, 1, 1}, {3, 2, 5}, {4, 3, 1}, {5, 0, 3}, {17, 500, 9}, {65, 33, 31}, {97, 100, 130}, {129, 7, 300}, {200, 3, 2}}
-	if !s.short {
-		list = append(list, [3]int{beyondTiles, 4, 129}, [3]int{500, 127, 1}, [3]int{192, 521, 8}, [3]int{96, 96, 96})
-	}
-	return list
-}
+// hsicShapes are n, p, q: more rows than features and the reverse.
+var hsicShapes = [][3]int{{2, 1, 1}, {3, 2, 5}, {4, 3, 1}, {5, 0, 3}, {17, 200, 9}, {65, 33, 31}, {97, 100, 130}, {129, 7, 300}, {200, 3, 2}}
 
 func testHSIC(s *suite, t *testing.T) {
 	for _, e := range estimators {
-		t.Run(fmt.Sprintf("estimator %d", e), func(t *testing.T) {
+		t.Run(fmt.Sprintf("shapes estimator %d", e), func(t *testing.T) {
+			for i, n := range s.costly() {
+				s.hsicWidths(t, n, i, e)
+			}
+		})
+		t.Run(fmt.Sprintf("types estimator %d", e), func(t *testing.T) {
 			r := s.rng(t)
-			for i, shape := range s.hsicShapes() {
+			for i, shape := range hsicShapes {
 				for _, dt := range dtypes {
 					if (dt == kernels.Float16 || dt == kernels.BFloat16 || dt == kernels.Float64 && shape[0] > 130) && i%3 != 0 {
 						continue
@@ -165,19 +32,25 @@ func testHSIC(s *suite, t *testing.T) {
 					l := layouts[i%len(layouts)]
 					x := random(t, dt, shape[0], shape[1], l, gaussian(r))
 					y := random(t, dt, shape[0], shape[2], l, positive(r))
-					s.hsic(t, x, y, e)
+					refs := make(map[*guarded]estimated)
+					if shape[0] >= e.MinRows() {
+						refs[x], refs[y] = estimate(e, linearKernel(x)), estimate(e, linearKernel(y))
+					}
+					s.hsic(t, []*guarded{x}, []*guarded{y}, e, refs)
 				}
 			}
 		})
 	}
+	t.Run("swapped", func(t *testing.T) { s.hsicSwapped(t) })
 	t.Run("few rows", func(t *testing.T) { s.hsicFewRows(t) })
 	t.Run("offset", func(t *testing.T) { s.hsicOffset(t) })
+	t.Run("CKA", func(t *testing.T) { s.cka(t) })
 	t.Run("constant", func(t *testing.T) {
 		x := newGuarded(t, kernels.Float32, 50, 3, 3, 0).fill(func() float64 { return 0.1 })
 		y := random(t, kernels.Float32, 50, 4, layouts[0], gaussian(s.rng(t)))
 		for _, e := range estimators {
 			dst := make([]kernels.HSICValue, 1)
-			s.do(t, s.b.HSIC(background(), dst, []kernels.Matrix{x.m}, []kernels.Matrix{y.m}, e, kernels.Options{}), kernels.Float32)
+			s.must(t, s.b.HSIC(background(), dst, []kernels.Matrix{x.m}, []kernels.Matrix{y.m}, e, kernels.Options{}), kernels.Float32)
 			if dst[0].XY != 0 || dst[0].XX != 0 || dst[0].YY == 0 {
 				t.Errorf("constant features: %+v", dst[0])
 			}
@@ -185,30 +58,102 @@ func testHSIC(s *suite, t *testing.T) {
 	})
 }
 
-func (s *suite) hsic(t *testing.T, x, y *guarded, e kernels.Estimator) {
+// hsicWidths computes, in one batch, pairs of layers with n rows: every two of
+// the sizes as widths, or every width once on each side.
+func (s *suite) hsicWidths(t *testing.T, n, shift int, e kernels.Estimator) {
 	t.Helper()
-	dst := []kernels.HSICValue{{XY: math.NaN(), XX: math.NaN(), YY: math.NaN()}}
-	err := s.b.HSIC(background(), dst, []kernels.Matrix{x.m}, []kernels.Matrix{y.m}, e, kernels.Options{})
-	if x.m.Rows < e.MinRows() {
+	r, list := s.rng(t), s.costly()
+	layers := make([]*guarded, len(list))
+	refs := make(map[*guarded]estimated)
+	for i, d := range list {
+		next := gaussian(r)
+		if i%2 == 1 {
+			next = positive(r)
+		}
+		layers[i] = random(t, kernels.Float32, n, d, layouts[i%len(layouts)], next)
+		if n >= e.MinRows() {
+			refs[layers[i]] = estimate(e, linearKernel(layers[i]))
+		}
+	}
+	var x, y []*guarded
+	for i, p := range layers {
+		if s.short {
+			x, y = append(x, p), append(y, layers[(i+shift)%len(layers)])
+			continue
+		}
+		for k, q := range layers[:i+1] {
+			if k%2 == 0 {
+				p, q = q, p
+			}
+			x, y = append(x, p), append(y, q)
+		}
+	}
+	s.hsic(t, x, y, e, refs)
+}
+
+// hsic computes pairs that have the same number of rows.
+func (s *suite) hsic(t *testing.T, x, y []*guarded, e kernels.Estimator, refs map[*guarded]estimated) {
+	t.Helper()
+	dst := make([]kernels.HSICValue, len(x))
+	for i := range dst {
+		dst[i] = kernels.HSICValue{XY: math.NaN(), XX: math.NaN(), YY: math.NaN()}
+	}
+	n := x[0].m.Rows
+	err := s.b.HSIC(background(), dst, matrices(x), matrices(y), e, kernels.Options{})
+	if n < e.MinRows() {
 		var d *kernels.DegenerateError
-		if !errors.As(err, &d) || !slices.Equal(d.Indices, []int{0}) || !math.IsNaN(dst[0].XY+dst[0].XX+dst[0].YY) {
-			t.Fatalf("%d rows, estimator %d: %+v, %v", x.m.Rows, e, dst[0], err)
+		if !errors.As(err, &d) || len(d.Indices) != len(x) {
+			t.Fatalf("HSIC of %d rows, estimator %d: %v, want all %d pairs undefined, seed %d", n, e, err, len(x), s.seed)
+		}
+		for i, v := range dst {
+			if d.Indices[i] != i || !math.IsNaN(v.XY) || !math.IsNaN(v.XX) || !math.IsNaN(v.YY) {
+				t.Fatalf("HSIC of %d rows, estimator %d, pair %d: %+v, index %d, seed %d", n, e, i, v, d.Indices[i], s.seed)
+			}
 		}
 		return
 	}
-	if !s.do(t, err, compute(x.m.DType)) {
+	if !s.do(t, err, computes(append(slices.Clone(x), y...)...)) {
 		return
 	}
-	what := fmt.Sprintf("HSIC %s %dx%d with %d, estimator %d", x.m.DType, x.m.Rows, x.m.Cols, y.m.Cols, e)
-	a, b := linearKernel(x), linearKernel(y)
-	j := s.judge(t, what, kernels.OpHSIC, kernels.Problem{Terms: max(x.m.Cols, y.m.Cols), Rows: x.m.Rows, Compute: compute(x.m.DType), Out: kernels.Float64})
-	j.check(dst[0].XY, hsicOf(e, a, b), 0)
-	j.check(dst[0].XX, hsicOf(e, a, a), 1)
-	j.check(dst[0].YY, hsicOf(e, b, b), 2)
-	if x.m.Cols > 0 {
-		j.done()
+	for i := range x {
+		p, q := x[i], y[i]
+		what := fmt.Sprintf("HSIC %s %dx%d with %d, estimator %d, pair %d", p.m.DType, n, p.m.Cols, q.m.Cols, e, i)
+		j := s.judge(t, what, kernels.OpHSIC, kernels.Problem{Terms: max(p.m.Cols, q.m.Cols), Rows: n, Compute: computes(p, q), Out: kernels.Float64})
+		a, b := refs[p], refs[q]
+		j.check(dst[i].XY, a.with(b), 0)
+		j.check(dst[i].XX, a.with(a), 1)
+		j.check(dst[i].YY, b.with(b), 2)
+		if p.m.Cols > 0 && q.m.Cols > 0 {
+			j.done()
+		}
+		p.intact(t, what)
 	}
-	x.intact(t, what)
+}
+
+// hsicSwapped checks that a pair gives the same bits either way round, in both
+// forms: in sample and in feature space.
+func (s *suite) hsicSwapped(t *testing.T) {
+	r := s.rng(t)
+	for _, shape := range [][3]int{{300, 5, 7}, {400, 64, 100}, {50, 300, 200}, {263, 3, 130}} {
+		for _, dt := range []kernels.DType{kernels.Float32, kernels.Float64} {
+			x, y := random(t, dt, shape[0], shape[1], layouts[1], gaussian(r)), random(t, dt, shape[0], shape[2], layouts[2], gaussian(r))
+			for _, e := range estimators {
+				dst := make([]kernels.HSICValue, 2)
+				if !s.do(t, s.b.HSIC(background(), dst, ms(x.m, y.m), ms(y.m, x.m), e, kernels.Options{}), dt) {
+					continue
+				}
+				if a, b := dst[0], dst[1]; a.XY != b.XY || a.XX != b.YY || a.YY != b.XX {
+					t.Fatalf("%s %v estimator %d: %+v, swapped %+v, seed %d", dt, shape, e, a, b, s.seed)
+				}
+				there, back := kernels.HSICTable{XY: make([]float64, 1)}, kernels.HSICTable{XY: make([]float64, 1)}
+				s.must(t, s.b.HSICMatrix(background(), there, ms(x.m), ms(y.m), kernels.Kernel{}, e, kernels.Options{}), dt)
+				s.must(t, s.b.HSICMatrix(background(), back, ms(y.m), ms(x.m), kernels.Kernel{}, e, kernels.Options{}), dt)
+				if there.XY[0] != back.XY[0] {
+					t.Fatalf("HSICMatrix %s %v estimator %d: %v, swapped %v, seed %d", dt, shape, e, there.XY[0], back.XY[0], s.seed)
+				}
+			}
+		}
+	}
 }
 
 // hsicFewRows checks that an undefined pair does not disturb its neighbours.
@@ -247,12 +192,78 @@ func (s *suite) hsicOffset(t *testing.T) {
 	y := random(t, kernels.Float64, n, q, layouts[0], gaussian(r))
 	for _, e := range estimators {
 		dst := make([]kernels.HSICValue, 2)
-		if !s.do(t, s.b.HSIC(background(), dst, []kernels.Matrix{near.m, far.m}, []kernels.Matrix{y.m, y.m}, e, kernels.Options{}), kernels.Float64) {
+		if !s.do(t, s.b.HSIC(background(), dst, ms(near.m, far.m), ms(y.m, y.m), e, kernels.Options{}), kernels.Float64) {
 			return
 		}
 		scale := math.Sqrt(dst[0].XX * dst[0].YY)
 		if d := math.Abs(dst[0].XY-dst[1].XY) / scale; !(d <= 1e-11) {
-			t.Errorf("estimator %d: a shift changes CKA by %v", e, d)
+			t.Errorf("estimator %d: a shift changes CKA by %v, seed %d", e, d, s.seed)
+		}
+	}
+}
+
+// The errors of CKA that an estimator may have (DESIGN, numbers): for float32
+// input from 16 rows on, for fewer, at an offset of 1000 standard deviations,
+// and for float64 input.
+const (
+	ckaError    = 1e-7
+	ckaFew      = 1e-6
+	ckaOffset   = 1e-5
+	ckaFloat64  = 1e-12
+	ckaFarError = 1000 * ckaFloat64
+)
+
+// cka checks XY/√(XX·YY) of related layers, in both forms of HSIC and as a
+// table, near the origin and far from it.
+func (s *suite) cka(t *testing.T) {
+	r := s.rng(t)
+	for _, shape := range [][3]int{{8, 3, 5}, {16, 4, 40}, {120, 9, 20}, {100, 300, 130}} {
+		for _, offset := range []float64{0, 1000} {
+			for _, dt := range []kernels.DType{kernels.Float32, kernels.Float64} {
+				limit := ckaError
+				switch {
+				case dt == kernels.Float64 && offset > 0:
+					limit = ckaFarError
+				case dt == kernels.Float64:
+					limit = ckaFloat64
+				case offset > 0:
+					limit = ckaOffset
+				case shape[0] < 16:
+					limit = ckaFew
+				}
+				x := random(t, dt, shape[0], shape[1], layouts[1], func() float64 { return offset + r.NormFloat64() })
+				y := newGuarded(t, dt, shape[0], shape[2], shape[2]+1, 1)
+				for i := range shape[0] { // half of y is x
+					for k := range shape[2] {
+						y.set(i, k, x.at(i, k%shape[1])+r.NormFloat64())
+					}
+				}
+				s.ckaOf(t, x, y, limit)
+			}
+		}
+	}
+}
+
+func (s *suite) ckaOf(t *testing.T, x, y *guarded, limit float64) {
+	t.Helper()
+	for _, e := range estimators {
+		a, b := estimate(e, linearKernel(x)), estimate(e, linearKernel(y))
+		xx, yy := a.with(a).want, b.with(b).want
+		want := a.with(b).want.over(xx.times(yy).sqrt())
+		dst := make([]kernels.HSICValue, 1)
+		if !s.do(t, s.b.HSIC(background(), dst, ms(x.m), ms(y.m), e, kernels.Options{}), x.m.DType) {
+			return
+		}
+		table := kernels.HSICTable{XY: make([]float64, 1), XX: make([]float64, 1), YY: make([]float64, 1)}
+		if !s.do(t, s.b.HSICMatrix(background(), table, ms(x.m), ms(y.m), kernels.Kernel{}, e, kernels.Options{}), x.m.DType) {
+			return
+		}
+		for name, v := range map[string]kernels.HSICValue{"HSIC": dst[0], "HSICMatrix": {XY: table.XY[0], XX: table.XX[0], YY: table.YY[0]}} {
+			got := v.XY / math.Sqrt(v.XX*v.YY)
+			if err := math.Abs(got - want.hi); !(err <= limit) {
+				t.Fatalf("%s %s %dx%d with %d, estimator %d: CKA %.17g, want %.17g, error %.3g is %.3g times the limit, seed %d",
+					name, x.m.DType, x.m.Rows, x.m.Cols, y.m.Cols, e, got, want.hi, err, err/limit, s.seed)
+			}
 		}
 	}
 }

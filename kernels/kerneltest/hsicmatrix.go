@@ -12,22 +12,47 @@ import (
 )
 
 func testHSICMatrix(s *suite, t *testing.T) {
+	type problem struct {
+		n      int
+		widths []int
+	}
+	problems := []problem{{2, []int{1, 3}}, {5, []int{3, 40, 7}}, {33, []int{1, 200}}, {100, []int{6, 6, 6, 2}}, {129, []int{300}}, {beyondTwoTiles, []int{3, 70}}}
+	if !s.short {
+		problems = append(problems, problem{beyondTiles, []int{65, 2, 521}})
+	}
 	for _, kind := range []kernels.KernelKind{kernels.Linear, kernels.Gaussian, kernels.Precomputed} {
 		for _, e := range estimators {
 			t.Run(fmt.Sprintf("kernel %d estimator %d", kind, e), func(t *testing.T) {
 				r := s.rng(t)
-				for i, n := range []int{5, 33, 100, 129} {
+				for _, p := range problems {
 					for _, dt := range []kernels.DType{kernels.Float32, kernels.Float64} {
-						widths := [][]int{{3, 40, 7}, {1, 200}, {6, 6, 6, 2}, {300}}[i]
-						x := layerSet(t, r, dt, n, widths, kind)
-						y := layerSet(t, r, dt, n, []int{5, 50}, kind)
-						s.hsicMatrix(t, x, nil, kind, e)
-						s.hsicMatrix(t, x, y, kind, e)
+						if p.n < e.MinRows() || dt == kernels.Float64 && p.n > 200 {
+							continue // undefined, or a reference that takes long
+						}
+						x := layerSet(t, r, dt, p.n, p.widths, kind)
+						y := layerSet(t, r, dt, p.n, []int{5, 50}, kind)
+						s.hsicMatrix(t, x, nil, kernels.Kernel{Kind: kind}, e)
+						s.hsicMatrix(t, x, y, kernels.Kernel{Kind: kind}, e)
 					}
 				}
 			})
 		}
 	}
+	t.Run("bandwidth", func(t *testing.T) {
+		r := s.rng(t)
+		for _, dt := range []kernels.DType{kernels.Float32, kernels.Float64} {
+			x := layerSet(t, r, dt, 50, []int{3, 60}, kernels.Gaussian)
+			y := layerSet(t, r, dt, 50, []int{9, 1, 30}, kernels.Gaussian)
+			for _, bw := range []kernels.Bandwidth{{Fraction: 0.4}, {Fraction: 3}, {Sample: 20}, {Sample: 7, Fraction: 0.7}, {Variance: []float64{2, 90, 30, 0.5, 17}}} {
+				k := kernels.Kernel{Kind: kernels.Gaussian, Bandwidth: bw}
+				s.hsicMatrix(t, x, y, k, kernels.Unbiased)
+				if k.Bandwidth.Variance != nil {
+					k.Bandwidth.Variance = bw.Variance[:2]
+				}
+				s.hsicMatrix(t, x, nil, k, kernels.Biased)
+			}
+		}
+	})
 	t.Run("degenerate", func(t *testing.T) { s.hsicMatrixDegenerate(t) })
 	t.Run("many layers", func(t *testing.T) {
 		r := s.rng(t)
@@ -35,12 +60,13 @@ func testHSICMatrix(s *suite, t *testing.T) {
 		for i := range widths {
 			widths[i] = 1 + i%4
 		}
-		s.hsicMatrix(t, layerSet(t, r, kernels.Float32, 9, widths, kernels.Linear), nil, kernels.Linear, kernels.Unbiased)
+		s.hsicMatrix(t, layerSet(t, r, kernels.Float32, 9, widths, kernels.Linear), nil, kernels.Kernel{}, kernels.Unbiased)
 	})
 }
 
-// layerSet returns feature matrices, or symmetric kernels far from centred.
-func layerSet(t *testing.T, r *rand.Rand, dt kernels.DType, n int, widths []int, kind kernels.KernelKind) []*guarded {
+// layerSet returns feature matrices, or the lower triangles of symmetric kernels
+// far from centred; what lies above them is NaN.
+func layerSet(t testing.TB, r *rand.Rand, dt kernels.DType, n int, widths []int, kind kernels.KernelKind) []*guarded {
 	var out []*guarded
 	for i, d := range widths {
 		l := layouts[i%len(layouts)]
@@ -49,7 +75,7 @@ func layerSet(t *testing.T, r *rand.Rand, dt kernels.DType, n int, widths []int,
 			rows := rowsOf(g)
 			g = newGuarded(t, dt, n, n, n+l.pad, l.offset)
 			for i := range n {
-				for j := range n {
+				for j := range i + 1 {
 					sum, _ := dot(kernels.Float32, rows[i], rows[j])
 					g.set(i, j, sum.hi+10)
 				}
@@ -60,35 +86,24 @@ func layerSet(t *testing.T, r *rand.Rand, dt kernels.DType, n int, widths []int,
 	return out
 }
 
-// kernelOf returns the reference kernel of a layer, and its σ².
-func kernelOf(g *guarded, kind kernels.KernelKind) (kernelRef, float64) {
-	switch kind {
+// kernelOf returns the reference kernel of layer i, and its σ².
+func kernelOf(g *guarded, k kernels.Kernel, layer int) (kernelRef, float64) {
+	switch k.Kind {
 	case kernels.Precomputed:
-		r := newKernelRef(g.m.Rows)
-		for i := range r.k {
-			for j := range r.k {
-				v := g.at(max(i, j), min(i, j))
-				r.k[i][j], r.g[i][j] = exact(v), math.Abs(v)
-			}
-		}
-		return r, 0
+		return newKernelRef(g.m.Rows).fill(func(i, j int) (dd, float64) { return exact(g.at(i, j)), math.Abs(g.at(i, j)) }), 0
 	case kernels.Gaussian:
-		d, norms := distancesOf(g)
-		variance := medianOf(d)
-		r := newKernelRef(g.m.Rows)
-		for i := range r.k {
-			for j := range r.k {
-				r.k[i][j] = d[i][j].over(exact(-2 * variance)).exp()
-				r.g[i][j] = 1 + d[i][j].hi/variance + (norms[i]+norms[j])/variance
-			}
-		}
-		return r, variance
+		d := distancesOf(g)
+		variance := d.variance(k.Bandwidth, layer)
+		return newKernelRef(g.m.Rows).fill(func(i, j int) (dd, float64) {
+			v := d.at(i, j)
+			return v.over(exact(-2 * variance)).exp(), 1 + v.hi/variance + (d.norms[i]+d.norms[j])/variance
+		}), variance
 	default:
 		return linearKernel(g), 0
 	}
 }
 
-func (s *suite) hsicMatrix(t *testing.T, x, y []*guarded, kind kernels.KernelKind, e kernels.Estimator) {
+func (s *suite) hsicMatrix(t *testing.T, x, y []*guarded, kernel kernels.Kernel, e kernels.Estimator) {
 	t.Helper()
 	other := y
 	if y == nil {
@@ -98,7 +113,7 @@ func (s *suite) hsicMatrix(t *testing.T, x, y []*guarded, kind kernels.KernelKin
 	if y != nil {
 		table.YY = make([]float64, len(y))
 	}
-	if kind == kernels.Gaussian {
+	if kernel.Kind == kernels.Gaussian {
 		table.Variance = make([]float64, len(x)+len(y))
 	}
 	var my []kernels.Matrix
@@ -106,32 +121,32 @@ func (s *suite) hsicMatrix(t *testing.T, x, y []*guarded, kind kernels.KernelKin
 		my = matrices(y)
 	}
 	dt, n, most := x[0].m.DType, x[0].m.Rows, 0
-	err := s.b.HSICMatrix(background(), table, matrices(x), my, kernels.Kernel{Kind: kind}, e, kernels.Options{})
+	err := s.b.HSICMatrix(background(), table, matrices(x), my, kernel, e, kernels.Options{})
 	if !s.do(t, err, compute(dt)) {
 		return
 	}
-	refs := make(map[*guarded]kernelRef)
+	refs := make(map[*guarded]estimated)
 	for i, g := range append(append([]*guarded{}, x...), y...) {
-		ref, variance := kernelOf(g, kind)
-		refs[g] = ref
+		ref, variance := kernelOf(g, kernel, i)
+		refs[g] = estimate(e, ref)
 		most = max(most, g.m.Cols)
-		if kind == kernels.Gaussian && !(math.Abs(table.Variance[i]-variance) <= 1e-4*variance) {
-			t.Fatalf("layer %d: σ² %v, want %v", i, table.Variance[i], variance)
+		if kernel.Kind == kernels.Gaussian && !(math.Abs(table.Variance[i]-variance) <= 1e-4*variance) {
+			t.Fatalf("layer %d, kernel %+v: σ² %v, want %v, seed %d", i, kernel, table.Variance[i], variance, s.seed)
 		}
 	}
-	what := fmt.Sprintf("HSICMatrix %s n %d, %d x %d layers, kernel %d, estimator %d", dt, n, len(x), len(other), kind, e)
+	what := fmt.Sprintf("HSICMatrix %s n %d, %d x %d layers, kernel %+v, estimator %d", dt, n, len(x), len(other), kernel, e)
 	j := s.judge(t, what, kernels.OpHSICMatrix, kernels.Problem{Terms: most, Rows: n, Compute: compute(dt), Out: kernels.Float64})
 	for i, p := range x {
 		for k, q := range other {
-			j.check(table.XY[i*len(other)+k], hsicOf(e, refs[p], refs[q]), i, k)
+			j.check(table.XY[i*len(other)+k], refs[p].with(refs[q]), i, k)
 			if y == nil && table.XY[i*len(other)+k] != table.XY[k*len(other)+i] {
-				t.Fatalf("%s: not symmetric at (%d, %d)", what, i, k)
+				t.Fatalf("%s: not symmetric at (%d, %d), seed %d", what, i, k, s.seed)
 			}
 		}
-		j.check(table.XX[i], hsicOf(e, refs[p], refs[p]), i)
+		j.check(table.XX[i], refs[p].with(refs[p]), i)
 	}
 	for k, q := range y {
-		j.check(table.YY[k], hsicOf(e, refs[q], refs[q]), k)
+		j.check(table.YY[k], refs[q].with(refs[q]), k)
 	}
 	j.done()
 }

@@ -26,6 +26,19 @@ func testAttention(s *suite, t *testing.T) {
 			})
 		}
 	}
+	t.Run("shapes", func(t *testing.T) {
+		r := s.rng(t)
+		short := *s
+		short.short = true // a Latin square of queries, keys and head dimensions
+		for i, c := range short.triples(s.costly()) {
+			p := kernels.AttentionParams{Heads: 2, KVHeads: 1 + i%2, HeadDim: max(c[2], 1), Queries: []int32{0, int32(c[0])}, Keys: []int32{0, int32(c[1])}}
+			p.Causal = c[1] >= c[0] && i%3 == 0
+			if c[2] > 100 { // the reference takes long
+				p.Heads, p.KVHeads = 1, 1
+			}
+			s.attention(t, r, p, kernels.Float32, kernels.Float32, false, 1)
+		}
+	})
 	t.Run("fewer queries than keys", func(t *testing.T) {
 		r := s.rng(t)
 		p := kernels.AttentionParams{Heads: 2, KVHeads: 1, HeadDim: 8, Queries: []int32{0, 3, 3, 60}, Keys: []int32{0, 110, 117, 250}}
@@ -91,7 +104,7 @@ func (s *suite) attention(t *testing.T, r *rand.Rand, p kernels.AttentionParams,
 	j := s.judge(t, what, kernels.OpAttention, kernels.Problem{Terms: p.HeadDim, Rows: nk, Compute: c, Out: out})
 	rows := attentionRows(p, q, k, v)
 	j.matrix(dst, func(i, c int) reference { return rows[i][c] })
-	if nq > 1 { // a single query may see nothing
+	if nq > 1 && nk > 0 { // a single query may see nothing
 		j.done()
 	}
 }
@@ -111,7 +124,7 @@ func attentionRows(p kernels.AttentionParams, q, k, v *guarded) [][]reference {
 		for i := int(qs[s]); i < int(qs[s+1]); i++ {
 			for h := range p.Heads {
 				at := i - int(qs[s]) + int(ks[s+1]-ks[s]) - int(qs[s+1]-qs[s])
-				attentionRow(p, out[i][h*p.HeadDim:(h+1)*p.HeadDim], qr[i][h*p.HeadDim:(h+1)*p.HeadDim], kr, vr, int(ks[s]), int(ks[s+1]), h*p.KVHeads/p.Heads*p.HeadDim, at)
+				attentionRow(p, computes(q, k, v), out[i][h*p.HeadDim:(h+1)*p.HeadDim], qr[i][h*p.HeadDim:(h+1)*p.HeadDim], kr, vr, int(ks[s]), int(ks[s+1]), h*p.KVHeads/p.Heads*p.HeadDim, at)
 			}
 		}
 	}
@@ -119,7 +132,7 @@ func attentionRows(p kernels.AttentionParams, q, k, v *guarded) [][]reference {
 }
 
 // attentionRow evaluates one query of one head, whose key position is at.
-func attentionRow(p kernels.AttentionParams, out []reference, q []float64, k, v [][]float64, from, to, col, at int) {
+func attentionRow(p kernels.AttentionParams, compute kernels.DType, out []reference, q []float64, k, v [][]float64, from, to, col, at int) {
 	var scores []dd
 	var rows []int
 	peak, magnitude := math.Inf(-1), 0.0
@@ -130,7 +143,7 @@ func attentionRow(p kernels.AttentionParams, out []reference, q []float64, k, v 
 		if hidden {
 			continue
 		}
-		score, gauge := dot(kernels.Float64, q, k[r][col:col+p.HeadDim])
+		score, gauge := dot(compute, q, k[r][col:col+p.HeadDim])
 		score = score.times(exact(p.Scale))
 		if p.SoftCap > 0 {
 			score = score.over(exact(p.SoftCap)).tanh().times(exact(p.SoftCap))
@@ -146,15 +159,22 @@ func attentionRow(p kernels.AttentionParams, out []reference, q []float64, k, v 
 		total = total.plus(weights[i])
 	}
 	for c := range out {
-		var sum dd
+		var wide dd
+		var sum compensated
 		gauge := 0.0
 		for i, r := range rows {
-			w := weights[i].times(exact(v[r][col+c]))
-			sum = sum.plus(w)
-			gauge += math.Abs(w.hi)
+			if compute == kernels.Float64 {
+				wide = wide.plus(weights[i].times(exact(v[r][col+c])))
+			}
+			w := weights[i].hi * v[r][col+c]
+			sum.add(w)
+			gauge += math.Abs(w)
+		}
+		if compute != kernels.Float64 {
+			wide = sum.dd()
 		}
 		if len(rows) > 0 {
-			out[c] = reference{sum.over(total), gauge / total.hi * (1 + 2*magnitude)}
+			out[c] = reference{wide.over(total), gauge / total.hi * (1 + 2*magnitude)}
 		}
 	}
 }
@@ -169,7 +189,7 @@ func (s *suite) attentionHidden(t *testing.T) {
 	}
 	q, k, v := placed(t, r, kernels.Float32, 60, 8, gaussian(r)), placed(t, r, kernels.Float32, 60, 8, gaussian(r)), placed(t, r, kernels.Float32, 60, 8, gaussian(r))
 	first := newGuarded(t, kernels.Float32, 60, 8, 8, 0)
-	s.do(t, s.b.Attention(background(), first.m, q.m, k.m, v.m, p, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.Attention(background(), first.m, q.m, k.m, v.m, p, kernels.Options{}), kernels.Float32)
 	for i := range 60 {
 		for c := range 8 {
 			if !p.KeyMask[i] {
@@ -179,7 +199,7 @@ func (s *suite) attentionHidden(t *testing.T) {
 		}
 	}
 	second := newGuarded(t, kernels.Float32, 60, 8, 8, 0)
-	s.do(t, s.b.Attention(background(), second.m, q.m, k.m, v.m, p, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.Attention(background(), second.m, q.m, k.m, v.m, p, kernels.Options{}), kernels.Float32)
 	second.unchanged(t, "attention with other hidden keys", first.snapshot())
 	for c := range 8 {
 		if first.at(0, c) != 0 || first.at(1, c) != 0 || first.at(2, c) == 0 {

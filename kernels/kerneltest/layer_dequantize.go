@@ -122,7 +122,7 @@ func testDequantize(s *suite, t *testing.T) {
 				s.dequantize(t, r, q, dt, 7, 6*n, []int32{6, 0, 0, 3}, true)
 				s.dequantize(t, r, q, dt, 7, 3*n, nil, true)
 			}
-			for _, shape := range [][2]int{{0, n}, {3, 0}, {1, n}, {2, 5 * n}, {129, 2 * n}, {33, 9 * n}} {
+			for _, shape := range [][2]int{{0, n}, {3, 0}, {1, n}, {2, 5 * n}, {129, 2 * n}, {33, 9 * n}, {beyondTiles, n}} {
 				s.dequantize(t, r, q, kernels.Float32, shape[0], shape[1], nil, false)
 				if shape[0] > 0 {
 					s.dequantize(t, r, q, kernels.Float32, shape[0], shape[1], drawn(r, 70, shape[0]), false)

@@ -45,6 +45,36 @@ func activationData(next func() float64) func() float64 {
 	}
 }
 
+// testElementwise runs the named sizes through the operations without a row's
+// context; which function they apply does not matter here.
+func testElementwise(s *suite, t *testing.T) {
+	r := s.rng(t)
+	for i, p := range s.layerShapes() {
+		x, up := placed(t, r, kernels.Float32, p[0], p[1], gaussian(r)), placed(t, r, kernels.Float32, p[0], p[1], gaussian(r))
+		row, biased, sum := placed(t, r, kernels.Float32, 1, p[1], gaussian(r)), placed(t, r, kernels.Float32, p[0], p[1], gaussian(r)), placed(t, r, kernels.Float32, p[0], p[1], gaussian(r))
+		f := activations[i%2] // identity, ReLU
+		v, u, b, old, start := rowsOf(x), rowsOf(up), row.floats(), rowsOf(sum), rowsOf(biased)
+		active, gated := unset(t, r, kernels.Float32, p[0], p[1]), unset(t, r, kernels.Float32, p[0], p[1])
+		s.must(t, s.b.Activate(background(), active.m, x.m, f, kernels.Options{}), kernels.Float32)
+		s.must(t, s.b.Gate(background(), gated.m, x.m, up.m, f, kernels.Options{}), kernels.Float32)
+		s.must(t, s.b.Add(background(), biased.m, row.m, 0.5, kernels.Options{}), kernels.Float32)
+		s.must(t, s.b.Add(background(), sum.m, x.m, -1, kernels.Options{}), kernels.Float32)
+		what := fmt.Sprintf("%s of %dx%d", f, p[0], p[1])
+		s.judge(t, "Activate "+what, kernels.OpActivate, kernels.Problem{}).matrix(active, func(i, k int) reference {
+			return reference{activation(f, v[i][k]), math.Abs(v[i][k])}
+		})
+		s.judge(t, "Gate "+what, kernels.OpGate, kernels.Problem{}).matrix(gated, func(i, k int) reference {
+			return reference{activation(f, v[i][k]).times(exact(u[i][k])), math.Abs(v[i][k] * u[i][k])}
+		})
+		s.judge(t, "Add of a row, "+what, kernels.OpAdd, kernels.Problem{}).matrix(biased, func(i, k int) reference {
+			return combine(0.5, 1, exact(b[k]), math.Abs(b[k]), start[i][k])
+		})
+		s.judge(t, "Add, "+what, kernels.OpAdd, kernels.Problem{}).matrix(sum, func(i, k int) reference {
+			return combine(-1, 1, exact(v[i][k]), math.Abs(v[i][k]), old[i][k])
+		})
+	}
+}
+
 func testActivate(s *suite, t *testing.T) {
 	r := s.rng(t)
 	for i, types := range typePairs() {
@@ -71,7 +101,7 @@ func testActivate(s *suite, t *testing.T) {
 		x := newGuarded(t, kernels.Float32, 1, 2, 2, 0)
 		x.set(0, 0, math.Inf(1))
 		x.set(0, 1, math.Inf(-1))
-		s.do(t, s.b.Activate(background(), x.m, x.m, f, kernels.Options{}), kernels.Float32)
+		s.must(t, s.b.Activate(background(), x.m, x.m, f, kernels.Options{}), kernels.Float32)
 		if low := x.at(0, 1); x.at(0, 0) != math.Inf(1) || f != kernels.Identity && !(low == 0 || math.IsNaN(low)) {
 			t.Errorf("%s of ±Inf: %v", f, x.floats())
 		}

@@ -46,6 +46,18 @@ func testNorm(s *suite, t *testing.T) {
 			}
 		}
 	})
+	t.Run("outlier", func(t *testing.T) { // one element thousands of times the others
+		r := s.rng(t)
+		for _, dt := range []kernels.DType{kernels.Float32, kernels.Float64} {
+			for _, kind := range []kernels.NormKind{kernels.RMSNorm, kernels.LayerNorm} {
+				x := placed(t, r, dt, 4, 4099, gaussian(r))
+				for row, at := range []int{0, 1, 2050, 4098} {
+					x.set(row, at, 25000.0/3)
+				}
+				s.norm(t, normCase{p: kernels.NormParams{Kind: kind, Epsilon: 1e-5}, x: x, dst: unset(t, r, dt, 4, 4099), scale: scale{1, 0}})
+			}
+		}
+	})
 	t.Run("zero row", func(t *testing.T) {
 		r := s.rng(t)
 		for _, kind := range []kernels.NormKind{kernels.RMSNorm, kernels.LayerNorm} {

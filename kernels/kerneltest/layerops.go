@@ -18,6 +18,7 @@ func testLayerOps(s *suite, t *testing.T) {
 		{"RoPE", testRoPE},
 		{"Attention", testAttention},
 		{"AttentionMasks", testAttentionMasks},
+		{"Elementwise", testElementwise},
 		{"Activate", testActivate},
 		{"ActivateEdges", testActivateEdges},
 		{"Gate", testGate},
@@ -33,11 +34,11 @@ func testLayerOps(s *suite, t *testing.T) {
 // layerShapes returns the shapes of a row-wise operation: the full cross, or a
 // quarter of it in which every size occurs as rows and as columns.
 func (s *suite) layerShapes() [][2]int {
-	all := s.pairs()
+	all := pairs(sizes)
 	if !s.short {
 		return all
 	}
-	n := len(sizes) + 1
+	n := len(sizes)
 	var out [][2]int
 	for k, p := range all {
 		if (k/n+k%n)%4 == 0 {

@@ -11,10 +11,7 @@ import (
 func testLowRank(s *suite, t *testing.T) {
 	t.Run("shapes", func(t *testing.T) {
 		r := s.rng(t)
-		for i, p := range s.pairs() {
-			if i%4 != 0 && (s.short || i%2 != 0) {
-				continue
-			}
+		for i, p := range pairs(sizes) {
 			rank := []int{1, 0, 4, 7, 16, 33}[i%6]
 			s.lowRank(t, [3]kernels.DType{}, p[0], p[1], rank, layouts[i%len(layouts)], 0.5, gaussian(r))
 		}
@@ -35,19 +32,28 @@ func testLowRank(s *suite, t *testing.T) {
 	t.Run("untouched", func(t *testing.T) { s.lowRankUntouched(t) })
 	t.Run("integers", func(t *testing.T) {
 		r := s.rng(t)
-		w, b, a := random(t, kernels.Float32, 130, 99, layouts[2], integers(r)), random(t, kernels.BFloat16, 130, 20, layouts[1], integers(r)), random(t, kernels.Float16, 20, 99, layouts[3], integers(r))
+		s.lowRankIntegers(t, 20, integers(r, 256))
+		s.lowRankIntegers(t, 255, integers(r, 256))
+		s.lowRankIntegers(t, 700, integers(r, 8))
+	})
+}
+
+func (s *suite) lowRankIntegers(t *testing.T, rank int, next func() float64) {
+	t.Helper()
+	for precision := range kernels.Strict + 1 {
+		w, b, a := random(t, kernels.Float32, 130, 99, layouts[2], next), random(t, kernels.BFloat16, 130, rank, layouts[1], next), random(t, kernels.Float16, rank, 99, layouts[3], next)
 		old := w.floats()
-		s.do(t, s.b.LowRank(background(), []kernels.Matrix{w.m}, []kernels.Matrix{b.m}, []kernels.Matrix{a.m}, []float32{2}, kernels.Options{}), kernels.Float32)
+		s.must(t, s.b.LowRank(background(), ms(w.m), ms(b.m), ms(a.m), []float32{-1}, kernels.Options{Precision: precision}), kernels.Float32)
 		p, q := rowsOf(b), colsOf(a)
 		for i := range p {
 			for k := range q {
 				sum, _ := dot(kernels.Float32, p[i], q[k])
-				if want := old[i*99+k] + 2*sum.hi; w.at(i, k) != want {
-					t.Fatalf("(%d, %d): %v, want exactly %v", i, k, w.at(i, k), want)
+				if want := old[i*99+k] - sum.hi; w.at(i, k) != want {
+					t.Fatalf("LowRank rank %d precision %d, first bad index (%d, %d): %v, want exactly %v, seed %d", rank, precision, i, k, w.at(i, k), want, s.seed)
 				}
 			}
 		}
-	})
+	}
 }
 
 func (s *suite) lowRank(t *testing.T, types [3]kernels.DType, out, in, rank int, l layout, scale float32, next func() float64) {

@@ -51,18 +51,14 @@ func (p product) sides(a, b *guarded) (left, right [][]float64) {
 
 func testMatmul(s *suite, t *testing.T) {
 	f32 := product{a: kernels.Float32, b: kernels.Float32, out: kernels.Float32, alpha: 1}
-	for _, form := range []kernels.Form{kernels.NT, kernels.TN, kernels.NN} {
-		t.Run("shapes "+form.String(), func(t *testing.T) {
-			r := s.rng(t)
-			all := *s
-			all.short = s.short || form != kernels.NT
-			for i, c := range all.triples() {
-				p := f32
-				p.form, p.m, p.n, p.k, p.layout = form, c[0], c[1], c[2], layouts[i%len(layouts)]
-				s.matmul(t, p, gaussian(r))
-			}
-		})
-	}
+	t.Run("shapes", func(t *testing.T) {
+		r := s.rng(t)
+		for i, c := range s.triples(sizes) {
+			p := f32
+			p.m, p.n, p.k, p.layout = c[0], c[1], c[2], layouts[i%len(layouts)]
+			s.matmulForms(t, p, gaussian(r))
+		}
+	})
 	t.Run("types", func(t *testing.T) {
 		r := s.rng(t)
 		i := 0
@@ -120,25 +116,82 @@ func (s *suite) matmul(t *testing.T, p product, next func() float64) {
 	}
 }
 
+// matmulForms computes one product in each form, from the same sides.
+func (s *suite) matmulForms(t *testing.T, p product, next func() float64) {
+	t.Helper()
+	a, b := p.operands(t, next)
+	left, right := p.sides(a, b)
+	wants := make([]reference, p.m*p.n)
+	for i := range left {
+		for k := range right {
+			sum, gauge := dot(p.compute(), left[i], right[k])
+			wants[i*p.n+k] = reference{sum, gauge}
+		}
+	}
+	for _, form := range []kernels.Form{kernels.NT, kernels.TN, kernels.NN} {
+		p.form = form
+		x, y := a, b
+		if form == kernels.TN {
+			x = transposed(t, a, p.layout)
+		}
+		if form != kernels.NT {
+			y = transposed(t, b, p.layout)
+		}
+		dst := newGuarded(t, p.out, p.m, p.n, p.n+p.layout.pad, p.layout.offset)
+		if !s.do(t, s.b.Matmul(background(), ms(dst.m), ms(x.m), ms(y.m), form, 1, 0, kernels.Options{}), p.compute()) {
+			return
+		}
+		j := s.judge(t, fmt.Sprintf("Matmul %+v", p), kernels.OpMatmul, kernels.Problem{Terms: p.k, Compute: p.compute(), Out: p.out})
+		j.matrix(dst, func(i, k int) reference { return wants[i*p.n+k] })
+		if p.k > 0 {
+			j.done()
+		}
+	}
+}
+
+// transposed returns a copy of g with rows and columns exchanged.
+func transposed(t testing.TB, g *guarded, l layout) *guarded {
+	t.Helper()
+	out := newGuarded(t, g.m.DType, g.m.Cols, g.m.Rows, g.m.Rows+l.pad, l.offset)
+	for i := range g.m.Rows {
+		for j := range g.m.Cols {
+			out.set(j, i, g.at(i, j))
+		}
+	}
+	return out
+}
+
+// matmulIntegers checks that sums of integers below 2^24 are exact, in every
+// precision: 16 bits hold the factors too.
 func (s *suite) matmulIntegers(t *testing.T) {
 	r := s.rng(t)
-	for _, dt := range dtypes {
+	for i, dt := range dtypes {
 		for form := range kernels.Form(3) {
-			p := product{a: dt, b: dtypes[r.IntN(len(dtypes))], form: form, m: 99, n: 131, k: 700, layout: layouts[3]}
-			a, b := p.operands(t, integers(r))
-			dst := random(t, outputs(p.compute())[0], p.m, p.n, p.layout, integers(r))
-			old := dst.floats()
-			if !s.do(t, s.b.Matmul(background(), []kernels.Matrix{dst.m}, []kernels.Matrix{a.m}, []kernels.Matrix{b.m}, form, 2, -1, kernels.Options{}), p.compute()) {
-				continue
+			for precision := range kernels.Strict + 1 {
+				p := product{a: dt, b: dtypes[(i+int(form)+int(precision))%len(dtypes)], form: form, m: 99, n: 131, k: 255, layout: layouts[3], alpha: 1, beta: -1}
+				s.matmulExact(t, p, precision, integers(r, 256))
+				p.k, p.alpha = 700, 2
+				s.matmulExact(t, p, precision, integers(r, 8))
 			}
-			left, right := p.sides(a, b)
-			for i := range left {
-				for k := range right {
-					sum, _ := dot(kernels.Float32, left[i], right[k])
-					if want := 2*sum.hi - old[i*p.n+k]; dst.at(i, k) != want {
-						t.Fatalf("%+v at (%d, %d): %v, want exactly %v, seed %d", p, i, k, dst.at(i, k), want, s.seed)
-					}
-				}
+		}
+	}
+}
+
+func (s *suite) matmulExact(t *testing.T, p product, precision kernels.Precision, next func() float64) {
+	t.Helper()
+	a, b := p.operands(t, next)
+	dst := random(t, outputs(p.compute())[0], p.m, p.n, p.layout, next)
+	old := dst.floats()
+	o := kernels.Options{Precision: precision}
+	if !s.do(t, s.b.Matmul(background(), ms(dst.m), ms(a.m), ms(b.m), p.form, p.alpha, p.beta, o), p.compute()) {
+		return
+	}
+	left, right := p.sides(a, b)
+	for i := range left {
+		for k := range right {
+			sum, _ := dot(kernels.Float32, left[i], right[k])
+			if want := p.alpha*sum.hi + p.beta*old[i*p.n+k]; dst.at(i, k) != want {
+				t.Fatalf("%+v precision %d, first bad index (%d, %d): %v, want exactly %v, seed %d", p, precision, i, k, dst.at(i, k), want, s.seed)
 			}
 		}
 	}
@@ -156,7 +209,7 @@ func (s *suite) matmulViews(t *testing.T) {
 		ds = append(ds, sub(t, dst.m, 0, h*rows, rows, rows))
 		xs = append(xs, sub(t, x.m, 0, h*width, rows, width))
 	}
-	s.do(t, s.b.Matmul(background(), ds, xs, xs, kernels.NT, 1, 0, kernels.Options{}), kernels.Float32)
+	s.must(t, s.b.Matmul(background(), ds, xs, xs, kernels.NT, 1, 0, kernels.Options{}), kernels.Float32)
 	j := s.judge(t, "Matmul of column blocks", kernels.OpMatmul, kernels.Problem{Terms: width})
 	all := rowsOf(x)
 	j.matrix(dst, func(i, k int) reference {

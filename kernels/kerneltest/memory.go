@@ -23,7 +23,7 @@ func testMemory(s *suite, t *testing.T) {
 					t.Fatalf("buffer %+v for %s %v", m, dt, p)
 				}
 				back := random(t, dt, p[0], p[1], layouts[1], func() float64 { return 1 })
-				s.do(t, s.b.Copy(background(), back.m, m), kernels.Float32)
+				s.must(t, s.b.Copy(background(), back.m, m), kernels.Float32)
 				for _, v := range back.floats() {
 					if v != 0 {
 						t.Fatalf("%s %v is not zeroed: %v", dt, p, v)
@@ -66,8 +66,8 @@ func testMemory(s *suite, t *testing.T) {
 				t.Fatal(err)
 			}
 			dst := newGuarded(t, dt, 37, 91, 95, 3)
-			s.do(t, s.b.Copy(background(), buf.Matrix(), src.m), kernels.Float32)
-			s.do(t, s.b.Copy(background(), dst.m, buf.Matrix()), kernels.Float32)
+			s.must(t, s.b.Copy(background(), buf.Matrix(), src.m), kernels.Float32)
+			s.must(t, s.b.Copy(background(), dst.m, buf.Matrix()), kernels.Float32)
 			dst.intact(t, "copy")
 			for i := range 37 {
 				for j := range 91 {
@@ -88,11 +88,11 @@ func testMemory(s *suite, t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.do(t, s.b.Copy(background(), buf.Matrix(), x.m), kernels.Float32)
+		s.must(t, s.b.Copy(background(), buf.Matrix(), x.m), kernels.Float32)
 		fromHost := newGuarded(t, kernels.Float32, 70, 70, 70, 0)
 		fromBuffer := newGuarded(t, kernels.Float32, 70, 70, 70, 0)
-		s.do(t, s.b.Matmul(background(), matrices([]*guarded{fromHost}), []kernels.Matrix{x.m}, []kernels.Matrix{x.m}, kernels.NT, 1, 0, kernels.Options{}), kernels.Float32)
-		s.do(t, s.b.Matmul(background(), matrices([]*guarded{fromBuffer}), []kernels.Matrix{buf.Matrix()}, []kernels.Matrix{x.m}, kernels.NT, 1, 0, kernels.Options{}), kernels.Float32)
+		s.must(t, s.b.Matmul(background(), matrices([]*guarded{fromHost}), []kernels.Matrix{x.m}, []kernels.Matrix{x.m}, kernels.NT, 1, 0, kernels.Options{}), kernels.Float32)
+		s.must(t, s.b.Matmul(background(), matrices([]*guarded{fromBuffer}), []kernels.Matrix{buf.Matrix()}, []kernels.Matrix{x.m}, kernels.NT, 1, 0, kernels.Options{}), kernels.Float32)
 		fromBuffer.unchanged(t, "product of a buffer against that of the host", fromHost.snapshot())
 		if err := buf.Free(); err != nil {
 			t.Fatal(err)

@@ -15,9 +15,13 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cambium-kernels/cambium/kernels"
@@ -40,23 +44,31 @@ func Run(t *testing.T, target Target) { run(t, target, false) }
 // sizes of every pair of dimensions occurs.
 func Short(t *testing.T, target Target) { run(t, target, true) }
 
-// sizes straddle the edges of registers, vectors and tiles.
-var sizes = []int{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 500}
+// sizes straddle the edges of registers, vectors and tiles; the last is a prime
+// beyond two tiles of any kernel.
+var sizes = []int{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 500, beyondTiles}
 
-// beyondTiles is a prime beyond two tiles of any kernel.
 const beyondTiles = 521
+
+// costlySizes serve in Short where the work grows with the third power of a
+// size, so that an emulated device gets through: the large ones give way to a
+// prime beyond two tiles of 128.
+var costlySizes = []int{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, beyondTwoTiles}
+
+const beyondTwoTiles = 263
 
 // suite is one run.
 type suite struct {
 	Target
-	short bool
-	seed  uint64
-	b     kernels.Backend
-	info  kernels.Info
+	short   bool
+	seed    uint64
+	b       kernels.Backend
+	info    kernels.Info
+	leftOut *tally
 }
 
 func run(t *testing.T, target Target, short bool) {
-	s := &suite{Target: target, short: short, seed: 1}
+	s := &suite{Target: target, short: short, seed: 1, leftOut: &tally{count: make(map[string]int)}}
 	if v := os.Getenv("CAMBIUM_SEED"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)
 		if err != nil {
@@ -84,13 +96,19 @@ func run(t *testing.T, target Target, short bool) {
 		{"ApplyAdapters", testApplyAdapters},
 		{"SVD", testSVD},
 		{"LayerOps", testLayerOps},
+		{"Batches", testBatches},
 		{"Arguments", testArguments},
+		{"Huge", testHuge},
 		{"Propagation", testPropagation},
+		{"Calls", testCalls},
 		{"Determinism", testDeterminism},
 		{"Cancellation", testCancellation},
 		{"Lifecycle", testLifecycle},
 	} {
 		t.Run(group.name, func(t *testing.T) { group.test(s, t) })
+	}
+	if list := s.leftOut.String(); list != "" {
+		t.Logf("left out, because the backend does not support it: %s", list)
 	}
 }
 
@@ -114,31 +132,63 @@ func (s *suite) rng(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(s.seed, h.Sum64()))
 }
 
-// unsupported reports whether the backend may refuse this computation: a device
-// may refuse float64, the CPU may not. Such a case is skipped.
-func (s *suite) unsupported(err error, compute kernels.DType) bool {
-	return s.info.Device.Kind != kernels.Host && compute == kernels.Float64 && errors.Is(err, kernels.ErrUnsupported)
+// tally counts the cases that the backend refused, by test.
+type tally struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+// String lists the counts: "Gram/types in f64: 30 cases, ...".
+func (y *tally) String() string {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(y.count)) {
+		list = append(list, name+": "+strconv.Itoa(y.count[name])+" cases")
+	}
+	return strings.Join(list, ", ")
+}
+
+// unsupported reports whether the backend refuses a legal call, and counts it. A
+// device may refuse a type or an operation, the CPU may not.
+func (s *suite) unsupported(t testing.TB, err error, compute kernels.DType) bool {
+	if s.info.Device.Kind == kernels.Host || !errors.Is(err, kernels.ErrUnsupported) {
+		return false
+	}
+	s.leftOut.mu.Lock()
+	defer s.leftOut.mu.Unlock()
+	s.leftOut.count[t.Name()+" in "+compute.String()]++
+	return true
 }
 
 // do fails the test unless the operation succeeded; it returns false where the
 // backend may refuse.
 func (s *suite) do(t testing.TB, err error, compute kernels.DType) bool {
 	t.Helper()
-	if s.unsupported(err, compute) {
+	if s.unsupported(t, err, compute) {
 		return false
 	}
 	if err != nil {
-		t.Fatalf("unexpected error: %v", err)
+		t.Fatalf("unexpected error: %v, seed %d", err, s.seed)
 	}
 	return true
 }
 
+// must is do for a test that stands and falls with one operation: it is skipped
+// where the backend may refuse.
+func (s *suite) must(t testing.TB, err error, compute kernels.DType) {
+	t.Helper()
+	if !s.do(t, err, compute) {
+		t.Skipf("the backend does not support it: %v", err)
+	}
+}
+
 func background() context.Context { return context.Background() }
 
-// triples returns the shapes of a three-dimensional problem: the full cross, or
-// a Latin square, in which every pair of sizes occurs in every two dimensions.
-func (s *suite) triples() [][3]int {
-	list := append(append([]int{}, sizes...), beyondTiles)
+// triples returns the shapes of a three-dimensional problem over a list of
+// sizes: the full cross, or a Latin square, in which every pair of sizes occurs
+// in every two dimensions.
+func (s *suite) triples(list []int) [][3]int {
 	var out [][3]int
 	for i, a := range list {
 		for j, b := range list {
@@ -154,9 +204,16 @@ func (s *suite) triples() [][3]int {
 	return out
 }
 
+// costly returns the sizes of an operation whose reference or work is costly.
+func (s *suite) costly() []int {
+	if s.short {
+		return costlySizes
+	}
+	return sizes
+}
+
 // pairs returns the shapes of a two-dimensional problem: always the full cross.
-func (s *suite) pairs() [][2]int {
-	list := append(append([]int{}, sizes...), beyondTiles)
+func pairs(list []int) [][2]int {
 	var out [][2]int
 	for _, a := range list {
 		for _, b := range list {

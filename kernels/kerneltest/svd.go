@@ -88,6 +88,27 @@ func testSVD(s *suite, t *testing.T) {
 			}
 		}
 	})
+	t.Run("shapes", func(t *testing.T) {
+		r := s.rng(t)
+		for i, p := range pairs(sizes) {
+			rank := min(3, p[0], p[1])
+			if i%5 == 4 {
+				rank = 0
+			}
+			params := []kernels.SVDParams{{Oversample: 2, Iterations: 1, Seed: 11}, {Oversample: 9}, {}}[i%3]
+			s.svdLowRank(t, r, kernels.Float32, p[0], p[1], rank, params, 0)
+		}
+	})
+	t.Run("range", func(t *testing.T) { // entries whose squares leave the range
+		r := s.rng(t)
+		for dt, list := range map[kernels.DType][]int{kernels.Float64: {-960, -560, 530, 1000}, kernels.Float32: {-100, 100}} {
+			for _, k := range list {
+				for _, p := range [][2]int{{2, 2}, {9, 5}, {40, 30}, {30, 130}} {
+					s.svdLowRank(t, r, dt, p[0], p[1], 2, kernels.SVDParams{Oversample: 2, Iterations: 2, Seed: 5}, k)
+				}
+			}
+		}
+	})
 	t.Run("deficient", func(t *testing.T) {
 		r := s.rng(t)
 		for _, rank := range []int{0, 1, 5} {
@@ -108,19 +129,66 @@ func testSVD(s *suite, t *testing.T) {
 	t.Run("randomised", func(t *testing.T) { s.svdRandomised(t) })
 	t.Run("seed", func(t *testing.T) { s.svdSeed(t) })
 	t.Run("not finite", func(t *testing.T) {
-		for _, p := range []kernels.SVDParams{{}, {Oversample: 100}} {
-			w := random(t, kernels.Float32, 30, 20, layouts[0], gaussian(s.rng(t)))
-			w.set(17, 11, math.NaN())
-			res, ok := s.svd(t, w, 3, kernels.Float32, p)
-			for _, g := range []*guarded{res.u, res.s, res.v} {
-				for _, v := range g.floats() {
-					if ok && !math.IsNaN(v) {
-						t.Fatalf("%+v: a NaN gave %v", p, v)
+		for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+			for _, p := range []kernels.SVDParams{{}, {Oversample: 100}} {
+				w := random(t, kernels.Float32, 30, 20, layouts[0], gaussian(s.rng(t)))
+				w.set(17, 11, bad)
+				res, ok := s.svd(t, w, 3, kernels.Float32, p)
+				for _, g := range []*guarded{res.u, res.s, res.v} {
+					for i, v := range g.floats() {
+						if ok && !math.IsNaN(v) {
+							t.Fatalf("%+v: %v gave %v at %d", p, bad, v, i)
+						}
 					}
 				}
 			}
 		}
 	})
+}
+
+// svdLowRank decomposes a matrix of the given rank times 2^scale, and multiplies
+// the factors again: the subspace iteration finds such a matrix whole.
+func (s *suite) svdLowRank(t *testing.T, r *rand.Rand, dt kernels.DType, m, n, rank int, p kernels.SVDParams, scale int) {
+	t.Helper()
+	left, right := make([][]float64, rank), make([][]float64, rank)
+	for l := range rank {
+		left[l], right[l] = unit(r, m), unit(r, n)
+	}
+	w := newGuarded(t, dt, m, n, n+layouts[m%len(layouts)].pad, 1)
+	norm := 0.0
+	for i := range m {
+		for k := range n {
+			sum := 0.0
+			for l := range rank {
+				sum += float64(rank-l) * left[l][i] * right[l][k]
+			}
+			w.set(i, k, math.Ldexp(sum, scale))
+			norm += sum * sum
+		}
+	}
+	norm = math.Sqrt(norm)
+	res, ok := s.svd(t, w, rank, dt, p)
+	if !ok {
+		return
+	}
+	what := fmt.Sprintf("SVD %s %dx%d rank %d, %+v, scaled by 2^%d", dt, m, n, rank, p, scale)
+	j := s.judge(t, what, kernels.OpSVD, kernels.Problem{Terms: max(m, n, 1), Compute: dt, Out: kernels.Float64})
+	limit := j.bounds.Bound.Limit(0, norm) + 64*dt.UnitRoundoff()*norm
+	u, v := rowsOf(res.u), rowsOf(res.v)
+	for i := range m {
+		for k := range n {
+			sum := 0.0
+			for l := range rank {
+				sum += u[i][l] * math.Ldexp(res.s.at(0, l), -scale) * v[k][l]
+			}
+			if want := math.Ldexp(w.at(i, k), -scale); !(math.Abs(sum-want) <= limit) {
+				t.Fatalf("%s: first bad index (%d, %d): rebuilt as %v, want %v, %.3g times the limit, seed %d", what, i, k, sum, want, math.Abs(sum-want)/limit, s.seed)
+			}
+		}
+	}
+	s.orthonormal(t, what, res.u, 16*dt.UnitRoundoff()+1e-14)
+	s.orthonormal(t, what, res.v, 16*dt.UnitRoundoff()+1e-14)
+	s.signs(t, what, res.u)
 }
 
 // svdExact checks a decomposition whose basis covers the space. An entry of
@@ -145,7 +213,7 @@ func (s *suite) svdExact(t *testing.T, w *guarded, sigma []float64, rank int, ou
 	}
 	for i := range rank {
 		if !(math.Abs(res.s.at(0, i)-sigma[i]) <= rounding+1e-15) {
-			t.Fatalf("%s: singular value %d is %v, want %v", what, i, res.s.at(0, i), sigma[i])
+			t.Fatalf("%s: singular value %d is %v, want %v, seed %d", what, i, res.s.at(0, i), sigma[i], s.seed)
 		}
 		if i > 0 && !(res.s.at(0, i) <= res.s.at(0, i-1)) {
 			t.Fatalf("%s: singular values do not fall at %d", what, i)
@@ -168,7 +236,7 @@ func (s *suite) svdExact(t *testing.T, w *guarded, sigma []float64, rank int, ou
 			}
 			limit := j.bounds.Bound.Limit(0, max(sigma[0], 1e-300)) + 1e-14*sigma[0]
 			if err := math.Abs(sum - w.at(i, k)); !(err <= limit) {
-				t.Fatalf("%s: (%d, %d) is rebuilt as %v, want %v", what, i, k, sum, w.at(i, k))
+				t.Fatalf("%s: (%d, %d) is rebuilt as %v, want %v, %.3g times the limit, seed %d", what, i, k, sum, w.at(i, k), err/limit, s.seed)
 			}
 		}
 	}
@@ -186,7 +254,7 @@ func (s *suite) orthonormal(t *testing.T, what string, g *guarded, tolerance flo
 				want = 1
 			}
 			if !(math.Abs(got.hi-want) <= tolerance) {
-				t.Fatalf("%s: columns %d and %d have the inner product %v", what, i, k, got.hi)
+				t.Fatalf("%s: columns %d and %d have the inner product %v, seed %d", what, i, k, got.hi, s.seed)
 			}
 		}
 	}
