@@ -47,7 +47,7 @@ func testMemory(s *suite, t *testing.T) {
 		}
 	})
 	t.Run("too much", func(t *testing.T) {
-		for _, p := range [][2]int{{math.MaxInt, math.MaxInt}, {math.MaxInt / 8, 1}, {1 << 20, math.MaxInt >> 20}} {
+		for _, p := range [][2]int{{math.MaxInt, math.MaxInt}, {math.MaxInt / 4, 1}, {1 << 20, math.MaxInt >> 20}} {
 			if _, err := s.b.Alloc(background(), kernels.Float64, p[0], p[1]); !errors.Is(err, kernels.ErrMemory) {
 				t.Errorf("%v: %v, want out of memory", p, err)
 			}
