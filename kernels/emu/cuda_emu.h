@@ -164,6 +164,11 @@ inline unsigned __float_as_uint(float f) {
   memcpy(&u, &f, sizeof u);
   return u;
 }
+inline double __longlong_as_double(long long v) {
+  double d;
+  memcpy(&d, &v, sizeof d);
+  return d;
+}
 // Rounds toward zero.
 inline float __double2float_rz(double d) {
   float f = static_cast<float>(d);

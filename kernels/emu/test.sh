@@ -11,7 +11,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernels=$(dirname "$here")
 cache=$(dirname "$kernels")/.cache/emu
 cxx=${CXX:-g++}
-flags=(-std=c++17 -g1 -Wall -Wextra -Werror -DCUDA_EMU)
+flags=(-std=c++17 -g1 -Wall -Wextra -Wno-unknown-pragmas -Werror -DCUDA_EMU)
 mode=plain
 
 tests=()
