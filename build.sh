@@ -12,7 +12,8 @@ usage() {
   cat <<'EOF'
 usage: ./build.sh COMMAND
 
-  test                     build, vet and test with Go alone; with a C compiler also the race detector
+  test                     build, vet and test with Go alone; with a C compiler also the race detector and, with g++,
+                           the CUDA kernels on the host emulation
   ci                       what CI runs: .ci/run
   lint                     golangci-lint, formatting, cgo only where it belongs, shellcheck
   bench [FLAGS]            benchmarks in bench/; FLAGS are those of go test, written -name=value
@@ -22,8 +23,8 @@ usage: ./build.sh COMMAND
                            single-token mutations; reports those that no test noticed
   fuzz [SECONDS]           every fuzz target for SECONDS (default 60)
   release                  the command for each platform in dist/, with SHA256SUMS
-  kernels, cuda, gpu, interop
-                           with the CUDA backend and the file formats
+  kernels [--check]        compile kernels/*.cu into kernels/bin; --check compares with what is committed
+  cuda, gpu, interop       with the CUDA backend and the file formats
 
 CAMBIUM_REQUIRE=all turns everything left out for want of a tool into a failure.
 EOF
@@ -61,8 +62,6 @@ finish_notes() {
   fi
 }
 
-has_cuda_sources() { compgen -G 'kernels/*.cu' >/dev/null; }
-
 # c_compiler: the compiler that cgo, and with it the race detector, would call.
 c_compiler() {
   local cc
@@ -94,7 +93,13 @@ cmd_test() {
     left_out "race detector" "it needs a C compiler, and $(go env CC) is not installed"
   fi
 
-  has_cuda_sources || not_here "CUDA kernels on the host emulation" "there are no kernels/*.cu yet"
+  if command -v "${CXX:-g++}" >/dev/null; then
+    say "CUDA kernels on the host emulation, plain and with sanitizers"
+    kernels/emu/test.sh
+    kernels/emu/test.sh --sanitize
+  else
+    left_out "CUDA kernels on the host emulation" "it needs a C++ compiler, and ${CXX:-g++} is not installed"
+  fi
   [ -d weights ] || not_here "file formats against the Python libraries" "there is no package weights yet"
   finish_notes
   say "test: passed"
@@ -143,7 +148,7 @@ cmd_lint() {
 
   if command -v shellcheck >/dev/null; then
     say "shellcheck"
-    shellcheck build.sh .ci/run
+    shellcheck build.sh .ci/run kernels/emu/test.sh
   else
     left_out shellcheck "it is not installed"
   fi
@@ -306,13 +311,17 @@ cmd_release() {
   cat dist/SHA256SUMS
 }
 
-# Commands whose subject comes with a later part of the product. The sentence is about the tree as it is.
-cmd_cuda_part() {
-  if has_cuda_sources; then
-    refuse "$1: kernels/*.cu exist, but this build.sh does not know how to build them"
-  fi
-  refuse "$1: this revision has no CUDA sources (no kernels/*.cu), so there is nothing to build"
+cmd_kernels() {
+  local arg
+  for arg in "$@"; do
+    [ "$arg" = --check ] || refuse "kernels [--check]: unexpected argument $arg"
+  done
+  command -v python3 >/dev/null || refuse "kernels: python3 with pip, which fetches the compiler, is not installed"
+  python3 kernels/build/kernels.py "$@"
 }
+
+# Commands whose subject comes with a later part of the product. The sentence is about the tree as it is.
+cmd_cuda_part() { refuse "$1: this revision has kernels/*.cu but no package cuda, so there is nothing to build"; }
 
 cmd_interop() {
   if [ -d weights ]; then
@@ -331,7 +340,8 @@ case $command in
   mutate) cmd_mutate "$@" ;;
   fuzz) cmd_fuzz "$@" ;;
   release) cmd_release "$@" ;;
-  kernels | cuda | gpu) cmd_cuda_part "$command" ;;
+  kernels) cmd_kernels "$@" ;;
+  cuda | gpu) cmd_cuda_part "$command" ;;
   interop) cmd_interop ;;
   help | -h | --help) usage ;;
   '')

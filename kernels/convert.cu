@@ -1,8 +1,6 @@
 // Copies of a matrix into one of any element type: bits between equal types, one rounding to
 // nearest even where the type gets narrower.
-#include "numeric.cuh"
-#include "ptx_load.cuh"
-#include "rows.cuh"
+#include "vector.cuh"
 
 namespace cambium {
 
@@ -12,88 +10,39 @@ struct ConvertProblem {
   void* dst;
   const void* src;
   long long rows, cols, dst_stride, src_stride;
-};
-
-// converted<D>(v) has the bits of v if D is its type.
-template <class D, class S>
-struct Converted {
-  static __device__ __forceinline__ D from(S v) { return Rounded<D>::from(to_float(v)); }
-};
-template <class D>
-struct Converted<D, double> {
-  static __device__ __forceinline__ D from(double v) { return Rounded<D>::from(v); }
-};
-template <class S>
-struct Converted<double, S> {
-  static __device__ __forceinline__ double from(S v) { return to_double(v); }
-};
-template <>
-struct Converted<double, double> {
-  static __device__ __forceinline__ double from(double v) { return v; }
-};
-template <class T>
-struct Converted<T, T> {
-  static __device__ __forceinline__ T from(T v) { return v; }
+  unsigned dst_type, src_type;
 };
 
 template <class T>
-struct ConvertVector {
-  static constexpr int kPieces = kVector * sizeof(T) / 16;
-  union {
-    uint4 bytes[kPieces];
-    T value[kVector];
-  };
-};
-
-template <class D, class S>
-__device__ __forceinline__ void convert_vector(D* dst, const S* src) {
-  ConvertVector<S> from;
-#pragma unroll
-  for (int i = 0; i < from.kPieces; i++)
-    from.bytes[i] = load_stream_16(reinterpret_cast<const uint4*>(src) + i);
-  ConvertVector<D> to;
-#pragma unroll
-  for (int e = 0; e < kVector; e++) to.value[e] = Converted<D, S>::from(from.value[e]);
-#pragma unroll
-  for (int i = 0; i < to.kPieces; i++) store_16(reinterpret_cast<uint4*>(dst) + i, to.bytes[i]);
+__device__ __forceinline__ void copy_bits(const ConvertProblem& p, long long to, long long from) {
+  static_cast<T*>(p.dst)[to] = static_cast<const T*>(p.src)[from];
 }
 
-template <class D, class S>
-__device__ __forceinline__ void convert_matrix(const ConvertProblem& p) {
-  auto* dst = static_cast<D*>(p.dst);
-  auto* src = static_cast<const S*>(p.src);
-  bool contiguous = p.rows <= 1 || (p.dst_stride == p.cols && p.src_stride == p.cols);
-  long long total = p.rows * p.cols, done = 0;
-  long long first = (long long)(blockIdx.x) * kConvertThreads + threadIdx.x;
-  long long threads = (long long)(gridDim.x) * kConvertThreads;
-  if ((contiguous || p.cols % kVector == 0) &&
-      is_aligned(dst, contiguous ? 0 : p.dst_stride * (long long)(sizeof(D))) &&
-      is_aligned(src, contiguous ? 0 : p.src_stride * (long long)(sizeof(S)))) {
-    done = total / kVector * kVector;
-    for (long long v = first; v < done / kVector; v += threads) {
-      Place at = contiguous ? Place{0, v * kVector} : place(v * kVector, p.cols);
-      convert_vector(dst + at.row * p.dst_stride + at.col, src + at.row * p.src_stride + at.col);
-    }
-  }
-  for (long long i = done + first; i < total; i += threads) {
-    Place at = contiguous ? Place{0, i} : place(i, p.cols);
-    dst[at.row * p.dst_stride + at.col] =
-        Converted<D, S>::from(src[at.row * p.src_stride + at.col]);
+// convert_element keeps the bits of equal types, a signalling NaN among them.
+__device__ __forceinline__ void convert_element(const ConvertProblem& p,
+                                                long long to,
+                                                long long from) {
+  if (p.dst_type != p.src_type) {
+    store_double(p.dst, p.dst_type, to, load_double(p.src, p.src_type, from));
+  } else if (p.dst_type == kFloat64) {
+    copy_bits<unsigned long long>(p, to, from);
+  } else if (p.dst_type == kFloat32) {
+    copy_bits<unsigned>(p, to, from);
+  } else {
+    copy_bits<unsigned short>(p, to, from);
   }
 }
 
-template <class D>
-__device__ __forceinline__ void convert_from(const ConvertProblem& p, unsigned src_type) {
-  switch (src_type) {
-    case kFloat32:
-      return convert_matrix<D, float>(p);
-    case kFloat64:
-      return convert_matrix<D, double>(p);
-    case kFloat16:
-      return convert_matrix<D, Half>(p);
-    default:
-      return convert_matrix<D, BFloat>(p);
+__device__ __forceinline__ void convert_vector(const ConvertProblem& p,
+                                               long long to,
+                                               long long from) {
+  Vector v = load_vector(p.src, p.src_type, from);
+  if (p.dst_type != p.src_type) {
+    float values[kVector];
+    unpack(values, v, p.src_type);
+    v = pack(values, p.dst_type);
   }
+  store_vector(p.dst, p.dst_type, to, v);
 }
 
 }  // namespace cambium
@@ -108,16 +57,23 @@ extern "C" __global__ void __launch_bounds__(256) convert(void* dst,
                                                           long long src_stride,
                                                           long long types) {
   using namespace cambium;
-  ConvertProblem p{dst, src, rows, cols, dst_stride, src_stride};
-  unsigned from = unsigned(types >> 8);
-  switch (unsigned(types & 0xff)) {
-    case kFloat32:
-      return convert_from<float>(p, from);
-    case kFloat64:
-      return convert_from<double>(p, from);
-    case kFloat16:
-      return convert_from<Half>(p, from);
-    default:
-      return convert_from<BFloat>(p, from);
+  ConvertProblem p{
+      dst, src, rows, cols, dst_stride, src_stride, unsigned(types & 0xff), unsigned(types >> 8)};
+  bool contiguous = rows <= 1 || (dst_stride == cols && src_stride == cols);
+  long long total = rows * cols, vectors = 0;
+  long long first = (long long)(blockIdx.x) * kConvertThreads + threadIdx.x;
+  long long threads = (long long)(gridDim.x) * kConvertThreads;
+  if (p.dst_type != kFloat64 && p.src_type != kFloat64 && (contiguous || cols % kVector == 0) &&
+      is_aligned(dst, contiguous ? 0 : dst_stride * element_bytes(p.dst_type)) &&
+      is_aligned(src, contiguous ? 0 : src_stride * element_bytes(p.src_type))) {
+    vectors = total / kVector;
+  }
+  for (long long v = first; v < vectors; v += threads) {
+    Place at = contiguous ? Place{0, v * kVector} : place(v * kVector, cols);
+    convert_vector(p, at.row * dst_stride + at.col, at.row * src_stride + at.col);
+  }
+  for (long long i = vectors * kVector + first; i < total; i += threads) {
+    Place at = contiguous ? Place{0, i} : place(i, cols);
+    convert_element(p, at.row * dst_stride + at.col, at.row * src_stride + at.col);
   }
 }

@@ -3,10 +3,9 @@
 // Every element is read once. Sums are float64: at 3 TB/s the five of them take a third of what an
 // H100 can add, and on any device a distance keeps the digits that the contract promises.
 #include "numeric.cuh"
-#include "ptx_load.cuh"
 #include "ptx_ticket.cuh"
 #include "reduce.cuh"
-#include "rows.cuh"
+#include "vector.cuh"
 
 namespace cambium {
 
@@ -38,49 +37,30 @@ struct RotationSums {
   }
 };
 
-template <class T>
-struct Elements {
-  union {
-    uint4 bytes[kVector * sizeof(T) / 16];
-    T value[kVector];
-  };
-  __device__ __forceinline__ void load(const T* p) {
-#pragma unroll
-    for (int i = 0; i < int(kVector * sizeof(T) / 16); i++)
-      bytes[i] = load_stream_16(reinterpret_cast<const uint4*>(p) + i);
-  }
-};
-
-// add_vectors adds elements [begin, begin + count) of an item whose rows allow whole vectors.
-template <class A, class B>
+// add_vectors adds elements [begin, begin + count), count a multiple of kVector, of an item whose
+// rows allow whole vectors.
 __device__ __forceinline__ void add_vectors(
     RotationSums& sums, const RotationItem& item, bool contiguous, long long begin, int count) {
-  constexpr int kInFlight = sizeof(A) == 2 && sizeof(B) == 2 ? 4 : 2;
-  auto* w0 = static_cast<const A*>(item.w0);
-  auto* wt = static_cast<const B*>(item.wt);
+  constexpr int kInFlight = 2;
   int vectors = count / kVector;
   for (int v = int(threadIdx.x); v < vectors; v += kInFlight * kRotationThreads) {
-    Elements<A> a[kInFlight];
-    Elements<B> b[kInFlight];
+    Vector a[kInFlight] = {}, b[kInFlight] = {};  // zeros add nothing
 #pragma unroll
     for (int u = 0; u < kInFlight; u++) {
       int at = v + u * kRotationThreads;
-      if (at >= vectors) continue;
-      long long i = begin + (long long)(at)*kVector, i0 = i, it = i;
-      if (!contiguous) {
-        Place p = place(i, item.cols);
-        i0 = p.row * item.stride0 + p.col;
-        it = p.row * item.stride_t + p.col;
-      }
-      a[u].load(w0 + i0);
-      b[u].load(wt + it);
+      if (at >= vectors) break;
+      long long i = begin + (long long)(at)*kVector;
+      Place p = contiguous ? Place{0, i} : place(i, item.cols);
+      a[u] = load_vector(item.w0, item.type0, p.row * item.stride0 + p.col);
+      b[u] = load_vector(item.wt, item.type_t, p.row * item.stride_t + p.col);
     }
 #pragma unroll
     for (int u = 0; u < kInFlight; u++) {
-      if (v + u * kRotationThreads >= vectors) continue;
+      float p[kVector], q[kVector];
+      unpack(p, a[u], item.type0);
+      unpack(q, b[u], item.type_t);
 #pragma unroll
-      for (int e = 0; e < kVector; e++)
-        sums.add(to_double(a[u].value[e]), to_double(b[u].value[e]));
+      for (int e = 0; e < kVector; e++) sums.add(double(p[e]), double(q[e]));
     }
   }
 }
@@ -97,23 +77,6 @@ __device__ __forceinline__ void add_elements(RotationSums& sums,
   }
 }
 
-template <class A>
-__device__ __forceinline__ void add_vectors_of(
-    RotationSums& sums, const RotationItem& item, bool contiguous, long long begin, int count) {
-  switch (item.type_t) {
-    case kFloat32:
-      return add_vectors<A, float>(sums, item, contiguous, begin, count);
-    case kFloat16:
-      return add_vectors<A, Half>(sums, item, contiguous, begin, count);
-    default:
-      return add_vectors<A, BFloat>(sums, item, contiguous, begin, count);
-  }
-}
-
-__device__ __forceinline__ long long element_bytes(unsigned type) {
-  return type == kFloat32 ? 4 : type == kFloat64 ? 8 : 2;
-}
-
 __device__ __forceinline__ void add_chunk(RotationSums& sums,
                                           const RotationItem& item,
                                           unsigned chunk) {
@@ -128,17 +91,8 @@ __device__ __forceinline__ void add_chunk(RotationSums& sums,
     add_elements(sums, item, begin, count);
     return;
   }
-  switch (item.type0) {
-    case kFloat32:
-      add_vectors_of<float>(sums, item, contiguous, begin, count);
-      break;
-    case kFloat16:
-      add_vectors_of<Half>(sums, item, contiguous, begin, count);
-      break;
-    default:
-      add_vectors_of<BFloat>(sums, item, contiguous, begin, count);
-  }
   int rest = count % kVector;
+  add_vectors(sums, item, contiguous, begin, count - rest);
   add_elements(sums, item, begin + count - rest, rest);
 }
 
