@@ -23,7 +23,7 @@ __device__ __forceinline__ void copy_async_16(void* shared_dst,
 // copy_async_commit closes the group of the copies started since the last one.
 __device__ __forceinline__ void copy_async_commit() {
 #ifdef CUDA_EMU
-  emu::internal::block.current->groups++;
+  emu::internal::self->groups++;
 #else
   asm volatile("cp.async.commit_group;" ::: "memory");
 #endif

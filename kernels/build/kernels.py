@@ -158,6 +158,7 @@ def build(out):
         module = path.stem
         ptx = compiler.ptx(path, "compute_80")
         ptx = re.sub(r"(?m)^\.version .*$", f".version {PTX_ISA}", ptx, count=1)
+        ptx = re.sub(r'(?m)^\s*\.pragma "used_bytes_mask.*\n', "", ptx)  # a hint that ISA 8.0 does not know
         (out / f"{module}.compute_80.ptx").write_text(ptx)
         kernels = describe(ptx, path.read_text(), module)
         table += kernels

@@ -28,12 +28,13 @@ struct alignas(16) float4 {
 };
 
 // SHARED(T, name) is a shared variable, DYNAMIC_SHARED(T, name) a pointer to the dynamic part.
-#define SHARED(T, name)                                            \
-  static const size_t name##_id = emu::internal::next_shared_id++; \
-  auto& name = *static_cast<emu::internal::Same<T>::type*>(        \
-      emu::internal::block.shared.place(name##_id, sizeof(emu::internal::Same<T>::type), 128))
+#define SHARED(T, name)                                                                     \
+  static const size_t name##_id = emu::internal::next_shared_id++;                          \
+  auto& name =                                                                              \
+      *static_cast<emu::internal::Same<T>::type*>(emu::internal::self->block->shared.place( \
+          name##_id, sizeof(emu::internal::Same<T>::type), 128))
 #define DYNAMIC_SHARED(T, name) \
-  T* name = static_cast<T*>(emu::internal::block.shared.place(0, 0, 1024))
+  T* name = static_cast<T*>(emu::internal::self->block->shared.place(0, 0, 1024))
 
 namespace emu::internal {
 template <class T>
@@ -43,10 +44,10 @@ struct Same {
 inline size_t next_shared_id = 1;
 }  // namespace emu::internal
 
-#define threadIdx       (emu::internal::block.current->index)
-#define blockIdx        (emu::internal::block.index)
-#define blockDim        (emu::internal::block.dim)
-#define gridDim         (emu::internal::block.grid)
+#define threadIdx       (emu::internal::self->index)
+#define blockIdx        (emu::internal::self->block->index)
+#define blockDim        (emu::internal::current_launch.dim)
+#define gridDim         (emu::internal::current_launch.grid)
 #define __syncthreads() emu::internal::barrier(0, 0, true, __FILE__, __LINE__)
 // Barriers 1 to 15, for a number of threads that are whole warps.
 #define EMU_BARRIER_SYNC(id, count)   emu::internal::barrier(id, count, true, __FILE__, __LINE__)
@@ -96,7 +97,7 @@ inline uint32_t ballot(const char* name, uint32_t mask, bool value) {
   return v.result;
 }
 
-inline unsigned lane() { return block.current->lane; }
+inline unsigned lane() { return self->lane; }
 
 }  // namespace emu::internal
 

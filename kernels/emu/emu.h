@@ -1,6 +1,5 @@
-// The CUDA execution model on the host: a launch runs its blocks one after another, and the threads
-// of a block as fibers that change places at barriers and warp collectives. README.md says what is
-// modelled and what is not.
+// The CUDA execution model on the host: the threads of a block are fibers that change places at
+// barriers and warp collectives. README.md says what is modelled and what is not.
 #pragma once
 
 #include <algorithm>
@@ -40,7 +39,7 @@ struct Error : std::runtime_error {
 };
 
 // The order in which threads run between two points where they wait for each other, and the order
-// of the blocks: 0 by index, 1 backwards, any other value shuffled.
+// of the blocks: 0 by index, 1 backwards, any other value shuffled, with blocks side by side.
 inline uint64_t seed = 0;
 
 // Counters of everything run since the program began.
@@ -67,10 +66,12 @@ struct AsyncCopy {
   unsigned group;
 };
 
+struct Block;
 struct Warp;
 
 struct Thread {
   Fiber fiber;
+  Block* block = nullptr;
   uint3 index{};
   unsigned linear = 0, lane = 0;
   Warp* warp = nullptr;
@@ -147,40 +148,48 @@ struct SharedMemory {
 };
 
 struct Block {
-  dim3 grid, dim;
   uint3 index{};
   unsigned live = 0;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
   Barrier barriers[kBarriers];
   SharedMemory shared;
+};
+
+// Blocks that run side by side where the order is shuffled: what one has written only in part,
+// another can see.
+constexpr size_t kResident = 3;
+
+struct Launch {
+  dim3 grid, dim;
   std::function<void()> body;
-  Thread* current = nullptr;
+  Block resident[kResident];
   bool failed = false;
   char message[512] = {};
 };
-inline Block block;
+inline Launch current_launch;
+inline Thread* self = nullptr;  // the running thread
 
 // fail ends the launch with an Error. On a fiber nothing is unwound: its stack is dropped, which is
 // why no C++ object with a destructor may live on the way here.
 [[noreturn, gnu::format(printf, 1, 2)]] inline void fail(const char* format, ...) {
   va_list args;
   va_start(args, format);
-  int n = vsnprintf(block.message, sizeof block.message, format, args);
+  Launch& l = current_launch;
+  int n = vsnprintf(l.message, sizeof l.message, format, args);
   va_end(args);
-  Thread* t = block.current;
-  if (t == nullptr) throw Error(block.message);
-  if (n > 0 && size_t(n) < sizeof block.message)
-    snprintf(block.message + n, sizeof block.message - size_t(n),
-             " (block %u,%u,%u thread %u,%u,%u)", block.index.x, block.index.y, block.index.z,
-             t->index.x, t->index.y, t->index.z);
-  block.failed = true;
-  t->fiber.yield(true);
+  if (self == nullptr) throw Error(l.message);
+  uint3 b = self->block->index, t = self->index;
+  if (n > 0 && size_t(n) < sizeof l.message)
+    snprintf(l.message + n, sizeof l.message - size_t(n), " (block %u,%u,%u thread %u,%u,%u)", b.x,
+             b.y, b.z, t.x, t.y, t.z);
+  l.failed = true;
+  self->fiber.yield(true);
   abort();
 }
 
 inline void wait(const char* what) {
-  Thread& t = *block.current;
+  Thread& t = *self;
   t.state = State::kWaiting;
   t.waits_for = what;
   t.fiber.yield();
@@ -210,7 +219,7 @@ inline void* SharedMemory::place(size_t id, size_t bytes, size_t align) {
 // Barriers. count 0 stands for all threads of the block that have not exited.
 
 inline bool complete(const Barrier& b) {
-  return b.arrived > 0 && b.arrived >= (b.expected == 0 ? block.live : b.expected);
+  return b.arrived > 0 && b.arrived >= (b.expected == 0 ? self->block->live : b.expected);
 }
 
 inline void release(Barrier& b) {
@@ -223,7 +232,7 @@ inline void release(Barrier& b) {
 inline void barrier(unsigned id, unsigned count, bool waits, const char* file, int line) {
   if (id >= kBarriers) fail("%s:%d: barrier %u: there are %u", file, line, id, kBarriers);
   if (count % kWarp != 0) fail("%s:%d: barrier of %u threads: not whole warps", file, line, count);
-  Barrier& b = block.barriers[id];
+  Barrier& b = self->block->barriers[id];
   if (b.arrived == 0) {
     b.expected = count;
     b.file = file;
@@ -239,7 +248,7 @@ inline void barrier(unsigned id, unsigned count, bool waits, const char* file, i
   if (complete(b)) {
     release(b);
   } else if (waits) {
-    b.waiting.push_back(block.current);
+    b.waiting.push_back(self);
     wait("a barrier");
   }
 }
@@ -256,7 +265,7 @@ inline void finish(Warp& w, size_t i) {
 
 // collective returns when all lanes of mask have called it with the same name and mask.
 inline void collective(const char* name, uint32_t mask, void* arg, Handler handler) {
-  Thread& t = *block.current;
+  Thread& t = *self;
   Warp& w = *t.warp;
   uint32_t bit = uint32_t{1} << t.lane;
   if ((mask & bit) == 0)
@@ -281,7 +290,7 @@ inline void collective(const char* name, uint32_t mask, void* arg, Handler handl
 
 // whole_warp is a collective that the hardware defines for 32 converged lanes alone.
 inline void whole_warp(const char* name, void* arg, Handler handler) {
-  if (block.current->warp->live != ~uint32_t{0}) fail("%s: lanes of the warp have exited", name);
+  if (self->warp->live != ~uint32_t{0}) fail("%s: lanes of the warp have exited", name);
   collective(name, ~uint32_t{0}, arg, handler);
 }
 
@@ -292,7 +301,7 @@ T& lane_arg(Lanes& lanes, unsigned lane) {
 
 // is_shared reports whether all bytes lie in one part of the block's shared memory.
 inline bool is_shared(const void* p, size_t bytes) {
-  const SharedMemory& s = block.shared;
+  const SharedMemory& s = self->block->shared;
   auto at = reinterpret_cast<uintptr_t>(p) - reinterpret_cast<uintptr_t>(s.base);
   for (const auto& part : s.parts)
     if (part.placed && at >= part.begin && at + bytes <= part.begin + part.bytes) return true;
@@ -300,23 +309,23 @@ inline bool is_shared(const void* p, size_t bytes) {
 }
 
 inline void exit_thread() {
-  Thread& t = *block.current;
+  Thread& t = *self;
   if (!t.copies.empty()) fail("a thread exits with %zu copies in flight", t.copies.size());
   t.state = State::kDone;
-  block.live--;
+  self->block->live--;
   Warp& w = *t.warp;
   w.live &= ~(uint32_t{1} << t.lane);
   for (size_t i = w.pending.size(); i-- > 0;)
     if (w.pending[i].lanes.mask == (w.pending[i].mask & w.live)) finish(w, i);
-  for (Barrier& b : block.barriers)  // those of all threads wait for the living alone
+  for (Barrier& b : self->block->barriers)  // those of all threads wait for the living alone
     if (b.expected == 0 && complete(b)) release(b);
 }
 
 inline void thread_main() {
   Fiber::entered();
-  block.body();
+  current_launch.body();
   exit_thread();
-  block.current->fiber.finish();
+  self->fiber.finish();
   abort();
 }
 
@@ -333,21 +342,18 @@ void order(std::vector<T>& list) {
     for (size_t i = list.size(); i > 1; i--) std::swap(list[i - 1], list[random_below(i)]);
 }
 
-inline void prepare_block(size_t dynamic) {
-  unsigned n = block.dim.x * block.dim.y * block.dim.z;
-  if (block.threads.size() < n) block.threads.resize(n);
+inline void start_block(Block& block, uint3 index, size_t dynamic) {
+  dim3 dim = current_launch.dim;
+  unsigned n = dim.x * dim.y * dim.z;
+  block.index = index;
+  block.threads.resize(std::max(block.threads.size(), size_t(n)));
   block.warps.resize((n + kWarp - 1) / kWarp);
-  for (Warp& w : block.warps) {
-    w.live = 0;
-    w.pending.clear();
-  }
-  for (Barrier& b : block.barriers) {
-    b.arrived = 0;
-    b.waiting.clear();
-  }
+  for (Warp& w : block.warps) w = Warp();
+  for (Barrier& b : block.barriers) b = Barrier();
   for (unsigned i = 0; i < n; i++) {
     Thread& t = block.threads[i];
-    t.index = {i % block.dim.x, i / block.dim.x % block.dim.y, i / block.dim.x / block.dim.y};
+    t.block = &block;
+    t.index = {i % dim.x, i / dim.x % dim.y, i / dim.x / dim.y};
     t.linear = i;
     t.lane = i % kWarp;
     t.warp = &block.warps[i / kWarp];
@@ -362,63 +368,91 @@ inline void prepare_block(size_t dynamic) {
   block.shared.reset(dynamic);
 }
 
-[[noreturn]] inline void deadlock() {
-  std::string text = "deadlock in block " + std::to_string(block.index.x) + "," +
-                     std::to_string(block.index.y) + "," + std::to_string(block.index.z) + ":";
-  int shown = 0;
-  for (const Warp& w : block.warps)
-    for (Thread* t : w.thread)
-      if (t != nullptr && t->state == State::kWaiting && shown++ < 4)
-        text += " thread " + std::to_string(t->linear) + " waits for " + t->waits_for + ";";
-  throw Error(text + " no thread can go on");
-}
-
-inline void run_block(uint3 index, size_t dynamic) {
-  block.index = index;
-  prepare_block(dynamic);
-  unsigned n = block.dim.x * block.dim.y * block.dim.z;
-  std::vector<Thread*> ready;
-  while (block.live > 0) {
-    ready.clear();
-    for (unsigned i = 0; i < n; i++)
-      if (block.threads[i].state == State::kReady) ready.push_back(&block.threads[i]);
-    if (ready.empty()) deadlock();
-    order(ready);
-    for (Thread* t : ready) {
-      block.current = t;
-      t->fiber.resume();
-      block.current = nullptr;
-      if (block.failed) throw Error(block.message);
-    }
-  }
+inline void end_block(Block& block) {
   bool broken = false;
   block.shared.check(broken);
-  if (broken)
-    fail("shared memory was written out of bounds in block %u,%u,%u", index.x, index.y, index.z);
+  uint3 i = block.index;
+  if (broken) fail("shared memory was written out of bounds in block %u,%u,%u", i.x, i.y, i.z);
   for (const Barrier& b : block.barriers)
     if (b.arrived > 0) fail("a barrier with %u arrivals is left at the end of a block", b.arrived);
   stats.blocks++;
 }
 
-inline void run_grid(dim3 grid, dim3 dim, size_t dynamic) {
+[[noreturn]] inline void deadlock() {
+  std::string text = "deadlock:";
+  int shown = 0;
+  for (const Block& b : current_launch.resident)
+    for (const Warp& w : b.warps)
+      for (const Thread* t : w.thread)
+        if (b.live > 0 && t != nullptr && t->state == State::kWaiting && shown++ < 4)
+          text += " thread " + std::to_string(t->linear) + " of block " +
+                  std::to_string(b.index.x) + "," + std::to_string(b.index.y) + "," +
+                  std::to_string(b.index.z) + " waits for " + t->waits_for + ";";
+  throw Error(text + " no thread can go on");
+}
+
+// run_threads resumes each thread that can go on, once.
+inline void run_threads() {
+  static std::vector<Thread*> ready;
+  ready.clear();
+  for (Block& b : current_launch.resident)
+    for (size_t i = 0; b.live > 0 && i < b.threads.size(); i++)
+      if (b.threads[i].state == State::kReady) ready.push_back(&b.threads[i]);
+  if (ready.empty()) deadlock();
+  order(ready);
+  for (Thread* t : ready) {
+    self = t;
+    t->fiber.resume();
+    self = nullptr;
+    if (current_launch.failed) throw Error(current_launch.message);
+  }
+}
+
+inline void check_launch(dim3 grid, dim3 dim, size_t dynamic) {
   uint64_t threads = uint64_t{dim.x} * dim.y * dim.z;
-  block.current = nullptr;
-  block.failed = false;
   if (threads == 0 || threads > kMaxThreads)
     fail("launch: %u x %u x %u threads in a block", dim.x, dim.y, dim.z);
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 ||
       grid.z > 65535)
     fail("launch: a grid of %u x %u x %u", grid.x, grid.y, grid.z);
   if (dynamic > kMaxDynamicShared) fail("launch: %zu bytes of dynamic shared memory", dynamic);
-  block.grid = grid;
-  block.dim = dim;
+}
+
+inline void run_grid(dim3 grid, dim3 dim, size_t dynamic) {
+  Launch& l = current_launch;
+  self = nullptr;
+  l.failed = false;
+  check_launch(grid, dim, dynamic);
+  l.grid = grid;
+  l.dim = dim;
   random_state = seed;
+  for (Block& b : l.resident) {  // a launch that failed may have left some
+    b.live = 0;
+    for (Thread& t : b.threads) t.state = State::kDone;
+  }
   std::vector<uint64_t> blocks(uint64_t{grid.x} * grid.y * grid.z);
   for (uint64_t i = 0; i < blocks.size(); i++) blocks[i] = i;
   order(blocks);
-  for (uint64_t i : blocks)
-    run_block({unsigned(i % grid.x), unsigned(i / grid.x % grid.y), unsigned(i / grid.x / grid.y)},
-              dynamic);
+  size_t next = 0, running = 0, side_by_side = seed > 1 ? kResident : 1;
+  while (next < blocks.size() || running > 0) {
+    for (size_t r = 0; r < side_by_side && next < blocks.size(); r++) {
+      if (l.resident[r].live > 0) continue;
+      uint64_t i = blocks[next++];
+      start_block(
+          l.resident[r],
+          {unsigned(i % grid.x), unsigned(i / grid.x % grid.y), unsigned(i / grid.x / grid.y)},
+          dynamic);
+      running++;
+    }
+    bool was_live[kResident];
+    for (size_t r = 0; r < kResident; r++) was_live[r] = l.resident[r].live > 0;
+    run_threads();
+    for (size_t r = 0; r < kResident; r++)
+      if (was_live[r] && l.resident[r].live == 0) {
+        end_block(l.resident[r]);
+        running--;
+      }
+  }
   stats.launches++;
 }
 
@@ -430,7 +464,7 @@ template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block_dim, size_t dynamic_shared, A... args) {
   static_assert(sizeof...(P) == sizeof...(A), "the number of arguments");
   static_assert(((sizeof(P) == 8) && ...), "kernel parameters have 8 bytes each");
-  internal::block.body = [=] { kernel(static_cast<P>(args)...); };
+  internal::current_launch.body = [=] { kernel(static_cast<P>(args)...); };
   internal::run_grid(grid, block_dim, dynamic_shared);
 }
 

@@ -17,12 +17,12 @@ inline void copy_async(void* dst, const void* src, unsigned bytes, unsigned size
     fail("cp.async: an address is no multiple of %u", size);
   if (!is_shared(dst, size)) fail("cp.async: the destination is not in shared memory");
   memset(dst, kPoison, size);
-  block.current->copies.push_back({dst, src, bytes, size, block.current->groups});
+  self->copies.push_back({dst, src, bytes, size, self->groups});
   stats.async_copies++;
 }
 
 inline void copy_async_wait(unsigned pending) {
-  Thread& t = *block.current;
+  Thread& t = *self;
   size_t kept = 0;
   for (const AsyncCopy& c : t.copies) {
     if (c.group + pending >= t.groups) {

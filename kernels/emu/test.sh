@@ -46,7 +46,6 @@ if [ -n "${CAMBIUM_MUTANT_OVERLAY-}" ]; then
   mutant=${CAMBIUM_MUTANT_OVERLAY%%=*}
   mutant=$tree${mutant#"$kernels"}
   [ -L "$mutant" ] || { printf '%s: %s is not below %s\n' "$0" "$mutant" "$kernels" >&2; exit 2; }
-  ln -sf "${CAMBIUM_MUTANT_OVERLAY#*=}" "$mutant"
 fi
 
 # build NAME OUTPUT FLAGS...: the program, from the cache if its preprocessed text has been compiled.
@@ -62,13 +61,18 @@ build() {
   ln -sf "$cache/$key" "$output"
 }
 
+# reads_mutant NAME: whether the test includes the file that another stands for.
+reads_mutant() {
+  local file
+  while read -r file; do
+    [ "$(realpath -s "$file")" != "$mutant" ] || return 0
+  done < <("$cxx" "${flags[@]}" -MM "$tree/emu/test/$1_test.cc" | sed 's,\\,,g' | tr ' ' '\n' | grep /)
+  return 1
+}
+
 # run NAME: its last line is the verdict.
 run() {
   local name=$1 how
-  if [ -n "$mutant" ] && ! "$cxx" "${flags[@]}" -MM "$tree/emu/test/${name}_test.cc" | tr ' ' '\n' |
-    xargs -r realpath -s 2>/dev/null | grep -qxF "$mutant"; then
-    return
-  fi
   build "$name" "$work/$name" || return 125
   "$work/$name" || return 1
   [ "$name" = emu ] || return 0
@@ -95,7 +99,15 @@ collect() { # the oldest test: its output at once, so that those of two do not m
   if [ "$code" -ne 0 ] && [ "$status" -ne 125 ]; then status=$code; fi
   pids=("${pids[@]:1}")
 }
-for name in "${tests[@]}"; do
+if [ -n "$mutant" ]; then
+  chosen=()
+  for name in "${tests[@]}"; do
+    if reads_mutant "$name"; then chosen+=("$name"); fi
+  done
+  tests=(${chosen[@]+"${chosen[@]}"})
+  ln -sf "${CAMBIUM_MUTANT_OVERLAY#*=}" "$mutant"
+fi
+for name in ${tests[@]+"${tests[@]}"}; do
   [ -e "$here/test/${name}_test.cc" ] || { printf '%s: no test %s\n' "$0" "$name" >&2; exit 2; }
   [ ${#pids[@]} -lt "${JOBS:-2}" ] || collect
   run "$name" >"$work/$name.log" 2>&1 &
