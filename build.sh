@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Pinned: a newer linter or benchstat must not change the outcome of an old revision.
 golangci_version=v2.15.0
+clang_format_version=19.1.7
 perf_version=v0.0.0-20260908200009-22c9c6c9d4da
 tools=$PWD/.cache/tools
 
@@ -15,7 +16,7 @@ usage: ./build.sh COMMAND
   test                     build, vet and test with Go alone; with a C compiler also the race detector and, with g++,
                            the CUDA kernels on the host emulation
   ci                       what CI runs: .ci/run
-  lint                     golangci-lint, formatting, cgo only where it belongs, shellcheck
+  lint                     golangci-lint, formatting, cgo only where it belongs, clang-format, shellcheck
   bench [FLAGS]            benchmarks in bench/; FLAGS are those of go test, written -name=value
   bench --against REV [--rounds N] [FLAGS]
                            the same on REV and on this tree in turns, compared by benchstat
@@ -93,7 +94,9 @@ cmd_test() {
     left_out "race detector" "it needs a C compiler, and $(go env CC) is not installed"
   fi
 
-  if command -v "${CXX:-g++}" >/dev/null; then
+  if [ "$(uname -s)" != Linux ]; then
+    not_here "CUDA kernels on the host emulation" "its fibers and scripts are for Linux"
+  elif command -v "${CXX:-g++}" >/dev/null; then
     say "CUDA kernels on the host emulation, plain and with sanitizers"
     kernels/emu/test.sh
     kernels/emu/test.sh --sanitize
@@ -120,6 +123,16 @@ golangci() {
   "$dir/golangci-lint" "$@"
 }
 
+# clang_format FLAGS FILES: the pinned one; another version formats otherwise.
+clang_format() {
+  local dir=$tools/clang-format-$clang_format_version
+  if [ ! -d "$dir" ]; then
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary=:all: \
+      --target "$dir" "clang-format==$clang_format_version"
+  fi
+  "$dir/clang_format/data/bin/clang-format" "$@"
+}
+
 cmd_lint() {
   [ $# -eq 0 ] || refuse "lint takes no arguments"
   local stray
@@ -144,6 +157,14 @@ cmd_lint() {
   if [ -n "$stray" ]; then
     printf 'cgo outside cuda and capi:\n%s\n' "$stray" >&2
     exit 1
+  fi
+
+  if command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1; then
+    say "clang-format"
+    find kernels -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name '*.cc' | sort >"$tools/device-sources"
+    clang_format --dry-run --Werror --files="$tools/device-sources"
+  else
+    left_out clang-format "python3 with pip, which fetches it, is not installed"
   fi
 
   if command -v shellcheck >/dev/null; then

@@ -39,7 +39,7 @@ __device__ __forceinline__ BFloat to_bfloat(float f) {
 // value was, so that both together round once (Boldo and Melquiond 2008).
 __device__ __forceinline__ float round_to_odd(double d) {
   float f = __double2float_rz(d);
-  return double(f) == d || d != d ? f : __uint_as_float(__float_as_uint(f) | 1);
+  return f == d || d != d ? f : __uint_as_float(__float_as_uint(f) | 1);
 }
 
 // rounded<T>(v) is v in type T.

@@ -36,6 +36,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$cache"
+find "$cache" -type f -mtime +7 -delete
 
 # A tree of links in which one file may be another: #include "..." looks beside the link.
 tree=$work/kernels
@@ -105,6 +106,8 @@ if [ -n "$mutant" ]; then
     if reads_mutant "$name"; then chosen+=("$name"); fi
   done
   tests=(${chosen[@]+"${chosen[@]}"})
+  cache=$work # nobody compiles it again
+  export EMU_FIRST_FAILURE=1
   ln -sf "${CAMBIUM_MUTANT_OVERLAY#*=}" "$mutant"
 fi
 for name in ${tests[@]+"${tests[@]}"}; do

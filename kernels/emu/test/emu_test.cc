@@ -232,116 +232,23 @@ TEST(async_copies_out_of_place) {
     });
 }
 
-// ldmatrix and mma against their definitions in the PTX ISA, element by element.
-
-template <bool kTranspose>
-static void load_matrices(const unsigned short* in, unsigned* out, long long row_bytes) {
+static void load_matrices(const unsigned short* in, long long row_elements) {
   DYNAMIC_SHARED(unsigned short, m);
-  unsigned lane = threadIdx.x;
-  for (unsigned i = lane; i < 32 * row_bytes / 2; i += 32) m[i] = in[i];
-  __syncthreads();
+  (void)in;
   unsigned r[4];
-  load_matrix_x4<kTranspose>(r, m + lane * row_bytes / 2);
-  for (int q = 0; q < 4; q++) out[lane * 4 + unsigned(q)] = r[q];
+  load_matrix_x4<false>(r, row_elements == 0 ? in : m + threadIdx.x * row_elements);
 }
 
-template <bool kTranspose>
-static void check_load_matrices() {
-  test::Buffer<unsigned short> in(32 * 16);
-  for (size_t i = 0; i < in.size(); i++) in[i] = (unsigned short)i;
-  for (long long row_bytes : {16LL, 32LL}) {
-    test::Buffer<unsigned> out(128);
-    uint64_t conflicts = emu::stats.bank_conflicts;
-    emu::launch(load_matrices<kTranspose>, 1, 32, 1024,
-                static_cast<const unsigned short*>(in.data()), out.data(), row_bytes);
-    // With rows of 32 bytes, rows 0 and 4 of a matrix lie in the same banks, and so on.
-    CHECK(emu::stats.bank_conflicts - conflicts == (row_bytes == 16 ? 0u : 16u), "conflicts");
-    for (unsigned l = 0; l < 32; l++)
-      for (unsigned q = 0; q < 4; q++)
-        for (unsigned h = 0; h < 2; h++) {
-          unsigned row = l / 4, column = l % 4 * 2 + h;
-          if (kTranspose) std::swap(row, column);
-          unsigned want = unsigned((q * 8 + row) * row_bytes / 2 + column);
-          CHECK((out[l * 4 + q] >> 16 * h & 0xffff) == want, "lane %u matrix %u", l, q);
-        }
-  }
-}
-
-TEST(ldmatrix) {
-  check_load_matrices<false>();
-  check_load_matrices<true>();
-  test::Buffer<unsigned> out(128);
+TEST(ldmatrix_out_of_place) {
   test::Buffer<unsigned short> in(1024);
-  const unsigned short* p = in.data();
-  test::expect_error("not aligned",
-                     [&] { emu::launch(load_matrices<false>, 1, 32, 2048, p, out.data(), 24LL); });
-  test::expect_error("have exited",
-                     [&] { emu::launch(load_matrices<false>, 1, 16, 2048, p, out.data(), 16LL); });
-  test::expect_error("not in shared", [&] {
-    emu::launch(
-        +[](unsigned* x) {
-          unsigned r[4];
-          load_matrix_x4<false>(r, x);
-        },
-        1, 32, 0, out.data());
-  });
-}
-
-template <class T>
-static void multiply_once(const unsigned* a, const unsigned* b, float* c) {
-  unsigned lane = threadIdx.x, ra[4], rb[2];
-  float rc[4];
-  for (unsigned i = 0; i < 4; i++) ra[i] = a[lane * 4 + i];
-  for (unsigned i = 0; i < 2; i++) rb[i] = b[lane * 2 + i];
-  for (unsigned i = 0; i < 4; i++) rc[i] = c[lane * 4 + i];
-  multiply_16x8x16(T{}, rc, ra, rb);
-  for (unsigned i = 0; i < 4; i++) c[lane * 4 + i] = rc[i];
-}
-
-template <class T>
-static void check_multiply() {
-  test::Random random(1);
-  int A[16][16], B[16][8], C[16][8];
-  for (auto& row : A)
-    for (int& v : row) v = int(random.below(33)) - 16;
-  for (auto& row : B)
-    for (int& v : row) v = int(random.below(33)) - 16;
-  for (auto& row : C)
-    for (int& v : row) v = int(random.below(999)) - 500;
-  test::Buffer<unsigned> a(128), b(64);
-  test::Buffer<float> c(128);
-  auto bits = [](int v) { return unsigned(Rounded<T>::from(float(v)).bits); };
-  for (unsigned l = 0; l < 32; l++) {
-    unsigned group = l / 4, in_group = l % 4;  // the ISA's names
-    for (unsigned i = 0; i < 4; i++) {         // registers a0a1, a2a3, a4a5, a6a7
-      unsigned row = i == 0 || i == 2 ? group : group + 8, column = in_group * 2 + (i >= 2 ? 8 : 0);
-      a[l * 4 + i] = bits(A[row][column]) | bits(A[row][column + 1]) << 16;
-    }
-    for (unsigned i = 0; i < 2; i++) {
-      unsigned row = in_group * 2 + i * 8;
-      b[l * 2 + i] = bits(B[row][group]) | bits(B[row + 1][group]) << 16;
-    }
-    for (unsigned i = 0; i < 4; i++)
-      c[l * 4 + i] = float(C[i < 2 ? group : group + 8][in_group * 2 + (i & 1)]);
-  }
-  emu::launch(multiply_once<T>, 1, 32, 0, static_cast<const unsigned*>(a.data()),
-              static_cast<const unsigned*>(b.data()), c.data());
-  for (unsigned l = 0; l < 32; l++)
-    for (unsigned i = 0; i < 4; i++) {
-      unsigned row = i < 2 ? l / 4 : l / 4 + 8, column = l % 4 * 2 + (i & 1);
-      int want = C[row][column];
-      for (int k = 0; k < 16; k++) want += A[row][k] * B[k][column];
-      CHECK(c[l * 4 + i] == float(want), "lane %u c%u: %f, want %d", l, i, double(c[l * 4 + i]),
-            want);
-    }
-}
-
-TEST(mma) {
-  for (uint64_t seed : test::seeds()) {
-    emu::seed = seed;
-    check_multiply<BFloat>();
-    check_multiply<Half>();
-  }
+  auto run = [&](unsigned lanes, long long row_elements) {
+    emu::launch(load_matrices, 1, lanes, 2048, static_cast<const unsigned short*>(in.data()),
+                row_elements);
+  };
+  run(32, 8);
+  test::expect_error("not aligned", [&] { run(32, 12); });
+  test::expect_error("have exited", [&] { run(16, 8); });
+  test::expect_error("not in shared", [&] { run(32, 0); });
 }
 
 static void tickets(unsigned* ticket, unsigned* last) {
@@ -425,56 +332,4 @@ TEST(launches_that_a_driver_refuses) {
   test::expect_error("a grid of", [] { emu::launch(nothing, dim3(1, 65536), 1, 0); });
   test::expect_error("dynamic shared", [] { emu::launch(nothing, 1, 1, 228 << 10); });
   emu::launch(nothing, 1, 1, 227 << 10);  // and all is well again
-}
-
-// Conversions, against the definition and each other.
-TEST(conversions) {
-  for (unsigned h = 0; h < 0x10000; h++) {
-    unsigned short bits = (unsigned short)h;
-    int e = h >> 10 & 31, f = h & 1023;
-    double want = e == 31  ? (f != 0 ? NAN : INFINITY)
-                  : e == 0 ? std::ldexp(f, -24)
-                           : std::ldexp(1024 + f, e - 25);
-    if (h >> 15) want = -want;
-    double got = to_double(Half{bits});
-    CHECK(
-        std::isnan(want) ? std::isnan(got) : got == want && std::signbit(got) == std::signbit(want),
-        "%04x", h);
-    if (std::isnan(want)) {
-      CHECK(std::isnan(to_float(Rounded<Half>::from(float(got)))), "%04x", h);
-    } else {
-      CHECK(Rounded<Half>::from(got).bits == h && Rounded<Half>::from(float(got)).bits == h, "%04x",
-            h);
-    }
-    double wide = to_double(BFloat{bits});
-    if (std::isnan(wide)) {
-      CHECK(std::isnan(to_float(Rounded<BFloat>::from(wide))), "%04x", h);
-    } else {
-      CHECK(Rounded<BFloat>::from(wide).bits == h && Rounded<BFloat>::from(float(wide)).bits == h,
-            "%04x", h);
-    }
-  }
-  // Halfway between neighbours, and just beside: ties go to even, and a double rounds once.
-  for (unsigned h = 0; h < 0x7bff; h++) {
-    double low = to_double(Half{(unsigned short)h}),
-           high = to_double(Half{(unsigned short)(h + 1)}), tie = (low + high) / 2;
-    CHECK(Rounded<Half>::from(tie).bits == (h % 2 == 0 ? h : h + 1), "tie above %04x", h);
-    CHECK(Rounded<Half>::from(float(tie)).bits == (h % 2 == 0 ? h : h + 1), "tie above %04x", h);
-    CHECK(Rounded<Half>::from(std::nextafter(tie, low)).bits == h, "below the tie above %04x", h);
-    CHECK(Rounded<Half>::from(-std::nextafter(tie, high)).bits == ((h + 1) | 0x8000),
-          "above the tie above %04x", h);
-  }
-  for (unsigned h = 0; h < 0x7f7f; h++) {
-    double low = to_double(BFloat{(unsigned short)h}),
-           high = to_double(BFloat{(unsigned short)(h + 1)}), tie = (low + high) / 2;
-    CHECK(Rounded<BFloat>::from(tie).bits == (h % 2 == 0 ? h : h + 1), "tie above %04x", h);
-    CHECK(Rounded<BFloat>::from(std::nextafter(tie, low)).bits == h, "below the tie above %04x", h);
-    CHECK(Rounded<BFloat>::from(std::nextafter(tie, high)).bits == h + 1,
-          "above the tie above %04x", h);
-  }
-  CHECK(Rounded<Half>::from(65519.99).bits == 0x7bff && Rounded<Half>::from(65520.0).bits == 0x7c00,
-        "overflow");
-  CHECK(
-      Rounded<BFloat>::from(1e300).bits == 0x7f80 && Rounded<BFloat>::from(-1e-300).bits == 0x8000,
-      "ends");
 }
