@@ -166,12 +166,13 @@ __device__ __forceinline__ float round_as(unsigned type, double v) {
 }
 
 // store_tile writes the part of a tile that lies in dst, and in symmetric storage its mirror image.
-// The diagonal tile is written once, from its lower triangle. All threads call it, after a barrier.
+// The diagonal tile is written once, from its lower triangle. All threads call it.
 template <int kTile, int kThreads>
 __device__ __forceinline__ void store_tile(
     ResultTile<kTile> result, const ProductItem& item, TileIndex tile, double alpha, double beta) {
   int row = tile.row * kTile, col = tile.col * kTile;
   bool triangle = item.storage != kGeneral, plain = alpha == 1 && beta == 0;
+  __syncthreads();
   for (int e = int(threadIdx.x); e < kTile * kTile; e += kThreads) {
     int r = e / kTile, c = e % kTile, i = row + r, j = col + c;
     if (i >= item.rows || j >= item.cols || (triangle && j > i)) continue;

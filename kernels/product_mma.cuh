@@ -190,7 +190,6 @@ __device__ __forceinline__ void multiply_mma(const ProductItem* items,
             sum.v[i][j][e];
     }
   }
-  __syncthreads();
   store_tile<kMmaTile, kMmaThreads>(result, item, tile, alpha, beta);
 }
 

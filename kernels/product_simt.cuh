@@ -118,7 +118,6 @@ __device__ __forceinline__ void multiply_simt(const ProductItem* items,
     for (int j = 0; j < 8; j++)
       result.at(row + i % 4 + i / 4 * 64, col + j % 4 + j / 4 * 64) = sum[i][j];
   }
-  __syncthreads();
   store_tile<kSimtTile, kSimtThreads>(result, item, tile, alpha, beta);
 }
 

@@ -57,7 +57,6 @@ __device__ __forceinline__ void multiply_small(const ProductItem* items,
 #pragma unroll
   for (int i = 0; i < kPerThread; i++)
     result.at(row + i * (kSmallTile / kPerThread), col) = sum[i] + part[i];
-  __syncthreads();
   store_tile<kSmallTile, kSmallThreads>(result, item, tile, alpha, beta);
 }
 

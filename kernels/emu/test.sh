@@ -11,7 +11,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernels=$(dirname "$here")
 cache=$(dirname "$kernels")/.cache/emu
 cxx=${CXX:-g++}
-flags=(-std=c++17 -g1 -Wall -Wextra -Wno-unknown-pragmas -Werror -DCUDA_EMU)
+flags=(-std=c++17 -O1 -g1 -Wall -Wextra -Wno-unknown-pragmas -Werror -DCUDA_EMU)
 mode=plain
 
 tests=()
@@ -27,11 +27,7 @@ if [ ${#tests[@]} -eq 0 ]; then
     tests+=("${file%_test.cc}")
   done
 fi
-if [ "$mode" = sanitize ]; then
-  flags+=(-O1 -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all)
-else
-  flags+=(-O2)
-fi
+[ "$mode" = plain ] || flags+=(-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
