@@ -1,5 +1,4 @@
 #include "../../product.cu"
-
 #include "matrix.h"
 
 using namespace cambium;
@@ -336,6 +335,19 @@ TEST(scalars_are_float64) {
                   "%s: (%d, %d) is %.9g, want %.9g", what.c_str(), i, j, got, want);
           }
       }
+}
+
+// Just above a tie of the 16-bit type, by less than float32 can tell.
+TEST(results_are_rounded_once) {
+  for (const Kernel& k : {kSmall, kSimt, kTensor[0]})
+    for (auto [out, step] :
+         {std::pair{test::kBFloat16, 0x1p-7}, std::pair{test::kFloat16, 0x1p-10}}) {
+      Product p = make_product(kNT, kSymmetric, {k.type, k.type, out}, 2, 2, 1, {0, 0}, {0, 0});
+      fill(p, [] { return 1; });
+      run(k, {&p}, 1 + step / 2 + 0x1p-40, 0);
+      for (int i = 0; i < 4; i++)
+        CHECK(p.dst->get(i / 2, i % 2) == 1 + step, "%s: %.9g", k.name, p.dst->get(i / 2, i % 2));
+    }
 }
 
 // Equal terms make the worst of a long chain: the roundings of each binade point the same way. The
