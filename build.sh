@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Pinned: a newer linter or benchstat must not change the outcome of an old revision.
 golangci_version=v2.15.0
+clang_format_version=19.1.7
 perf_version=v0.0.0-20260908200009-22c9c6c9d4da
 tools=$PWD/.cache/tools
 
@@ -12,9 +13,10 @@ usage() {
   cat <<'EOF'
 usage: ./build.sh COMMAND
 
-  test                     build, vet and test with Go alone; with a C compiler also the race detector
+  test                     build, vet and test with Go alone; with a C compiler also the race detector and, with g++,
+                           the CUDA kernels on the host emulation
   ci                       what CI runs: .ci/run
-  lint                     golangci-lint, formatting, cgo only where it belongs, shellcheck
+  lint                     golangci-lint, formatting, cgo only where it belongs, clang-format, shellcheck
   bench [FLAGS]            benchmarks in bench/; FLAGS are those of go test, written -name=value
   bench --against REV [--rounds N] [FLAGS]
                            the same on REV and on this tree in turns, compared by benchstat
@@ -22,8 +24,8 @@ usage: ./build.sh COMMAND
                            single-token mutations; reports those that no test noticed
   fuzz [SECONDS]           every fuzz target for SECONDS (default 60)
   release                  the command for each platform in dist/, with SHA256SUMS
-  kernels, cuda, gpu, interop
-                           with the CUDA backend and the file formats
+  kernels [--check]        compile kernels/*.cu into kernels/bin; --check compares with what is committed
+  cuda, gpu, interop       with the CUDA backend and the file formats
 
 CAMBIUM_REQUIRE=all turns everything left out for want of a tool into a failure.
 EOF
@@ -61,8 +63,6 @@ finish_notes() {
   fi
 }
 
-has_cuda_sources() { compgen -G 'kernels/*.cu' >/dev/null; }
-
 # c_compiler: the compiler that cgo, and with it the race detector, would call.
 c_compiler() {
   local cc
@@ -94,7 +94,15 @@ cmd_test() {
     left_out "race detector" "it needs a C compiler, and $(go env CC) is not installed"
   fi
 
-  has_cuda_sources || not_here "CUDA kernels on the host emulation" "there are no kernels/*.cu yet"
+  if [ "$(uname -s)" != Linux ]; then
+    not_here "CUDA kernels on the host emulation" "its fibers and scripts are for Linux"
+  elif command -v "${CXX:-g++}" >/dev/null; then
+    say "CUDA kernels on the host emulation, plain and with sanitizers"
+    kernels/emu/test.sh
+    kernels/emu/test.sh --sanitize
+  else
+    left_out "CUDA kernels on the host emulation" "it needs a C++ compiler, and ${CXX:-g++} is not installed"
+  fi
   [ -d weights ] || not_here "file formats against the Python libraries" "there is no package weights yet"
   finish_notes
   say "test: passed"
@@ -113,6 +121,16 @@ golangci() {
       go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$golangci_version"
   fi
   "$dir/golangci-lint" "$@"
+}
+
+# clang_format FLAGS FILES: the pinned one; another version formats otherwise.
+clang_format() {
+  local dir=$tools/clang-format-$clang_format_version
+  if [ ! -d "$dir" ]; then
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary=:all: \
+      --target "$dir" "clang-format==$clang_format_version"
+  fi
+  "$dir/clang_format/data/bin/clang-format" "$@"
 }
 
 cmd_lint() {
@@ -141,9 +159,17 @@ cmd_lint() {
     exit 1
   fi
 
+  if command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1; then
+    say "clang-format"
+    find kernels -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name '*.cc' | sort >"$tools/device-sources"
+    clang_format --dry-run --Werror --files="$tools/device-sources"
+  else
+    left_out clang-format "python3 with pip, which fetches it, is not installed"
+  fi
+
   if command -v shellcheck >/dev/null; then
     say "shellcheck"
-    shellcheck build.sh .ci/run
+    shellcheck build.sh .ci/run kernels/emu/test.sh
   else
     left_out shellcheck "it is not installed"
   fi
@@ -306,13 +332,17 @@ cmd_release() {
   cat dist/SHA256SUMS
 }
 
-# Commands whose subject comes with a later part of the product. The sentence is about the tree as it is.
-cmd_cuda_part() {
-  if has_cuda_sources; then
-    refuse "$1: kernels/*.cu exist, but this build.sh does not know how to build them"
-  fi
-  refuse "$1: this revision has no CUDA sources (no kernels/*.cu), so there is nothing to build"
+cmd_kernels() {
+  local arg
+  for arg in "$@"; do
+    [ "$arg" = --check ] || refuse "kernels [--check]: unexpected argument $arg"
+  done
+  command -v python3 >/dev/null || refuse "kernels: python3 with pip, which fetches the compiler, is not installed"
+  python3 kernels/build/kernels.py "$@"
 }
+
+# Commands whose subject comes with a later part of the product. The sentence is about the tree as it is.
+cmd_cuda_part() { refuse "$1: this revision has kernels/*.cu but no package cuda, so there is nothing to build"; }
 
 cmd_interop() {
   if [ -d weights ]; then
@@ -331,7 +361,8 @@ case $command in
   mutate) cmd_mutate "$@" ;;
   fuzz) cmd_fuzz "$@" ;;
   release) cmd_release "$@" ;;
-  kernels | cuda | gpu) cmd_cuda_part "$command" ;;
+  kernels) cmd_kernels "$@" ;;
+  cuda | gpu) cmd_cuda_part "$command" ;;
   interop) cmd_interop ;;
   help | -h | --help) usage ;;
   '')
