@@ -17,6 +17,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -31,7 +32,14 @@ type Target struct {
 	// OneRounding says that sums of float32 and narrower inputs are formed in
 	// float64 and rounded once; the suite then holds the backend to that.
 	OneRounding bool
+	// Missing are operations that a backend under construction does not have. The
+	// suite then wants kernels.ErrUnsupported from them, and the rest of the
+	// contract from the others.
+	Missing []kernels.Op
 }
+
+// has reports whether the backend has an operation.
+func (t Target) has(op kernels.Op) bool { return !slices.Contains(t.Missing, op) }
 
 // Run runs the whole suite: the full cross of shapes.
 func Run(t *testing.T, target Target) { run(t, target, false) }
@@ -68,29 +76,52 @@ func run(t *testing.T, target Target, short bool) {
 	s.info = s.b.Info()
 	t.Logf("backend %s, %d workers, fingerprint %s, seed %d (CAMBIUM_SEED)", s.info.Name, s.info.Workers, s.info.Fingerprint, s.seed)
 	for _, group := range []struct {
+		op   kernels.Op // run if the backend has it; every backend has Alloc
 		name string
 		test func(*suite, *testing.T)
 	}{
-		{"Memory", testMemory},
-		{"Convert", testConvert},
-		{"Gram", testGram},
-		{"Matmul", testMatmul},
-		{"Center", testCenter},
-		{"HSIC", testHSIC},
-		{"HSICMatrix", testHSICMatrix},
-		{"RBF", testRBF},
-		{"Rotation", testRotation},
-		{"LowRank", testLowRank},
-		{"ApplyAdapters", testApplyAdapters},
-		{"SVD", testSVD},
-		{"LayerOps", testLayerOps},
-		{"Arguments", testArguments},
-		{"Propagation", testPropagation},
-		{"Determinism", testDeterminism},
-		{"Cancellation", testCancellation},
-		{"Lifecycle", testLifecycle},
+		{kernels.OpAlloc, "Memory", testMemory},
+		{kernels.OpConvert, "Convert", testConvert},
+		{kernels.OpGram, "Gram", testGram},
+		{kernels.OpMatmul, "Matmul", testMatmul},
+		{kernels.OpCenter, "Center", testCenter},
+		{kernels.OpHSIC, "HSIC", testHSIC},
+		{kernels.OpHSICMatrix, "HSICMatrix", testHSICMatrix},
+		{kernels.OpRBF, "RBF", testRBF},
+		{kernels.OpRotation, "Rotation", testRotation},
+		{kernels.OpLowRank, "LowRank", testLowRank},
+		{kernels.OpApplyAdapters, "ApplyAdapters", testApplyAdapters},
+		{kernels.OpSVD, "SVD", testSVD},
+		{kernels.OpAlloc, "LayerOps", testLayerOps},
+		{kernels.OpAlloc, "Arguments", testArguments},
+		{kernels.OpAlloc, "Propagation", testPropagation},
+		{kernels.OpAlloc, "Determinism", testDeterminism},
+		{kernels.OpAlloc, "Cancellation", testCancellation},
+		{kernels.OpAlloc, "Lifecycle", testLifecycle},
+		{kernels.OpAlloc, "Missing", testMissing},
 	} {
-		t.Run(group.name, func(t *testing.T) { group.test(s, t) })
+		if s.has(group.op) {
+			t.Run(group.name, func(t *testing.T) { group.test(s, t) })
+		}
+	}
+}
+
+// testMissing checks that an operation is missing openly.
+func testMissing(s *suite, t *testing.T) {
+	for _, c := range s.allCalls(t, 0, 0) {
+		if s.has(c.op) {
+			continue
+		}
+		var snaps [][]uint64
+		for _, g := range c.dst {
+			snaps = append(snaps, g.snapshot())
+		}
+		if err := c.run(background(), s.b, kernels.Options{}); !errors.Is(err, kernels.ErrUnsupported) {
+			t.Errorf("%s, which is missing: %v", c.op, err)
+		}
+		for i, g := range c.dst {
+			g.unchanged(t, c.op.String()+": dst", snaps[i])
+		}
 	}
 }
 

@@ -48,6 +48,9 @@ var faults = []struct{ name, group string }{
 	{"serves when closed", "Lifecycle"},
 	{"copies numbers", "Memory"},
 	{"truncates", "Convert"},
+	{"lacks what it should have", "RBF"},
+	{"has what it says is missing", "Missing"},
+	{"touches what it says is missing", "Missing"},
 }
 
 // TestSuiteNotices runs the suite against one broken backend after another, each
@@ -81,7 +84,11 @@ func TestFaulty(t *testing.T) {
 	if name == "" {
 		return
 	}
-	kerneltest.Short(t, kerneltest.Target{OneRounding: true, Open: func(t testing.TB, workers int) kernels.Backend {
+	var missing []kernels.Op
+	if strings.HasSuffix(name, "missing") {
+		missing = []kernels.Op{kernels.OpRBF}
+	}
+	kerneltest.Short(t, kerneltest.Target{OneRounding: true, Missing: missing, Open: func(t testing.TB, workers int) kernels.Backend {
 		b, err := cpu.New(cpu.Options{Workers: workers, Tier: "generic"})
 		if err != nil {
 			t.Fatal(err)
@@ -227,6 +234,9 @@ func (f *faulty) HSICMatrix(ctx context.Context, dst kernels.HSICTable, x, y []k
 
 func (f *faulty) RBF(ctx context.Context, dst, x []kernels.Matrix, b kernels.Bandwidth, used []float64, o kernels.Options) error {
 	err := f.Backend.RBF(ctx, dst, x, b, used, o)
+	if err == nil && (f.fault == "lacks what it should have" || f.fault == "touches what it says is missing") {
+		return kernels.ErrUnsupported // after the result was written
+	}
 	if err == nil && f.fault == "rbf diagonal" {
 		for _, d := range dst {
 			if data := floats(d); len(data) > 0 {
