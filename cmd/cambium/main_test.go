@@ -36,7 +36,7 @@ func TestExitCodes(t *testing.T) {
 		{"unknown flag", context.Background(), []string{"demo", "--bogus"}, exitUsage, "--bogus"},
 		{"bad backend", context.Background(), []string{"demo", "--backend", "tpu"}, exitUsage, "tpu"},
 		{"bad memory", context.Background(), []string{"demo", "--memory", "lots"}, exitUsage, "lots"},
-		{"cuda", context.Background(), []string{"demo", "--backend", "cuda"}, exitFailed, "no CUDA backend"},
+		{"cuda", context.Background(), []string{"demo", "--backend", "cuda"}, exitFailed, "backend cuda: "},
 		{"strict", context.Background(), []string{"demo", "--strict"}, exitFailed, "strict"},
 		{"negative device", context.Background(), []string{"demo", "--device=-1"}, exitFailed, "negative"},
 		{"workers", context.Background(), []string{"devices", "--workers=-1"}, exitFailed, "-1 workers"},
@@ -106,7 +106,7 @@ func TestDevicesAndVersion(t *testing.T) {
 		}
 	}
 	_, out, _ = invoke(context.Background(), "devices")
-	if !strings.Contains(out, "cpu/generic") || !strings.Contains(out, "not usable: this build has no CUDA backend") {
+	if !strings.Contains(out, "cpu/generic") || !strings.Contains(out, "not usable: cuda: ") {
 		t.Errorf("devices:\n%s", out)
 	}
 	_, out, _ = invoke(context.Background(), "version", "--json")
