@@ -232,7 +232,7 @@ cmd_lint() {
 
   if command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1; then
     say "clang-format"
-    find kernels -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name '*.cc' | sort >"$tools/device-sources"
+    find kernels cuda/fakecuda -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name '*.cc' | sort >"$tools/device-sources"
     clang_format --dry-run --Werror --files="$tools/device-sources"
   else
     left_out clang-format "python3 with pip, which fetches it, is not installed"

@@ -170,7 +170,11 @@ void forget(Stream* s) {
 char* device_pointer(CUdeviceptr p) { return reinterpret_cast<char*>(p); }
 
 bool code_is_valid(const char* image) {
-  return memcmp(image, "\x7f" "ELF", 4) == 0 || strstr(image, ".version") != nullptr;
+  return memcmp(image,
+                "\x7f"
+                "ELF",
+                4) == 0 ||
+         strstr(image, ".version") != nullptr;
 }
 
 // image_size finds the end of machine code by its section headers, that of PTX by its zero.
@@ -267,7 +271,8 @@ CUresult cuCtxSetCurrent(CUcontext context) {
 
 // Modules.
 
-CUresult cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned count, CUjit_option* options, void** values) {
+CUresult cuModuleLoadDataEx(
+    CUmodule* module, const void* image, unsigned count, CUjit_option* options, void** values) {
   CALL("cuModuleLoadDataEx");
   auto* bytes = static_cast<const char*>(image);
   if (!code_is_valid(bytes)) {
@@ -302,7 +307,8 @@ CUresult cuModuleGetFunction(CUfunction* function, CUmodule handle, const char* 
 
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
   CALL("cuFuncSetAttribute");
-  if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || value > 227 << 10)
+  if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 ||
+      value > 227 << 10)
     return CUDA_ERROR_INVALID_VALUE;
   reinterpret_cast<Function*>(function)->shared_limit = size_t(value);
   return CUDA_SUCCESS;

@@ -3,9 +3,11 @@
 //
 // - Streams do nothing until somebody waits for them, and then no more than what was waited for. A
 //   missing wait shows as a wrong result.
-// - Memory is surrounded by canaries and begins as NaN. Copies are checked against the allocation they
+// - Memory is surrounded by canaries and begins as NaN. Copies are checked against the allocation
+// they
 //   fall in, and asynchronous ones must be from or to pinned host memory.
-// - A call without a current context, a handle that does not exist and a second free end the program
+// - A call without a current context, a handle that does not exist and a second free end the
+// program
 //   with a sentence.
 //
 // The functions below steer it. They are found by dlsym; package fakecuda calls them.
@@ -18,13 +20,13 @@ extern "C" {
 // Forgets everything: what was allocated, the log, the faults, the settings.
 void fakecuda_reset();
 
-// Lets the call-th driver call from now on (1 is the next) answer code. With forever, all later calls
-// of the same function do too. Codes after which a real driver answers every call with an error do so
-// here.
+// Lets the call-th driver call from now on (1 is the next) answer code. With forever, all later
+// calls of the same function do too. Codes after which a real driver answers every call with an
+// error do so here.
 void fakecuda_fail(int64_t call, int code, int forever);
 
-// The number of calls since the reset, and their names, one a line; a launch has its kernel's behind
-// it. The text is valid until the next call.
+// The number of calls since the reset, and their names, one a line; a launch has its kernel's
+// behind it. The text is valid until the next call.
 int64_t fakecuda_calls();
 const char* fakecuda_log_text();
 

@@ -30,8 +30,8 @@ namespace fake {
   abort();
 }
 
-// Memory is a set of allocations with canaries on both sides. Freed ones are kept for a while, so that
-// a write to one shows.
+// Memory is a set of allocations with canaries on both sides. Freed ones are kept for a while, so
+// that a write to one shows.
 class Memory {
  public:
   explicit Memory(const char* name) : name_(name) {}
