@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Pinned: a newer linter or benchstat must not change the outcome of an old revision.
 golangci_version=v2.15.0
+clang_format_version=19.1.7
 perf_version=v0.0.0-20260908200009-22c9c6c9d4da
 tools=$PWD/.cache/tools
 
@@ -12,9 +13,10 @@ usage() {
   cat <<'EOF'
 usage: ./build.sh COMMAND
 
-  test                     build, vet and test with Go alone; with a C compiler also the race detector
+  test                     build, vet and test with Go alone; with a C compiler also the race detector and, with g++,
+                           the CUDA kernels on the host emulation
   ci                       what CI runs: .ci/run
-  lint                     golangci-lint, formatting, cgo only where it belongs, shellcheck
+  lint                     golangci-lint, formatting, cgo only where it belongs, clang-format, shellcheck
   bench [FLAGS]            benchmarks in bench/; FLAGS are those of go test, written -name=value
   bench --against REV [--rounds N] [FLAGS]
                            the same on REV and on this tree in turns, compared by benchstat
@@ -22,8 +24,11 @@ usage: ./build.sh COMMAND
                            single-token mutations; reports those that no test noticed
   fuzz [SECONDS]           every fuzz target for SECONDS (default 60)
   release                  the command for each platform in dist/, with SHA256SUMS
+  kernels [--check]        compile kernels/*.cu into kernels/bin; --check compares with what is committed
+  cuda [--headers]         bin/cambium with the CUDA backend; runs without an NVIDIA driver too. --headers fetches cuda.h
+                           and prints the directory, for CGO_CFLAGS=-I... go build -tags cuda
+  gpu                      dist/gpu, the bundle for a machine with a GPU and no Go: tests, benchmarks, peers
   interop                  file formats against the Python packages, installed into .cache
-  kernels, cuda, gpu       with the CUDA backend
 
 CAMBIUM_REQUIRE=all turns everything left out for want of a tool into a failure.
 EOF
@@ -61,8 +66,6 @@ finish_notes() {
   fi
 }
 
-has_cuda_sources() { compgen -G 'kernels/*.cu' >/dev/null; }
-
 # c_compiler: the compiler that cgo, and with it the race detector, would call.
 c_compiler() {
   local cc
@@ -78,7 +81,66 @@ race_supported() {
   esac
 }
 
+# cuda_headers: prints the directory of cuda.h, from the pinned wheel in cuda/requirements.txt.
+cuda_headers() {
+  local key home fresh
+  key=$(cksum <cuda/requirements.txt | cut -d' ' -f1)
+  home=$PWD/.cache/cuda-headers-$key
+  if [ ! -d "$home" ]; then
+    say "fetching the CUDA headers (3.5 MB, once)" >&2
+    mkdir -p .cache
+    fresh=$(mktemp -d "$PWD/.cache/headers.XXXXXX")
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile \
+      --only-binary=:all: --require-hashes --target "$fresh/wheel" -r cuda/requirements.txt >&2
+    mv "$fresh/wheel/nvidia/cuda_runtime/include" "$home"
+    rm -rf "$fresh"
+  fi
+  printf '%s\n' "$home"
+}
+
+# cuda_lacks: what tag cuda needs and this machine lacks; empty if nothing. Headers at hand need no python3.
+cuda_lacks() {
+  local cc
+  cc=$(go env CC)
+  if [ "$(go env GOOS)/$(go env GOARCH)" != linux/amd64 ]; then
+    printf 'the CUDA build is for linux/amd64, this is %s/%s' "$(go env GOOS)" "$(go env GOARCH)"
+  elif ! command -v "${cc%% *}" >/dev/null; then
+    printf 'it needs a C compiler, and %s is not installed' "$cc"
+  elif ! command -v python3 >/dev/null; then
+    printf 'it needs python3 with pip, which fetches cuda.h, and that is not installed'
+  fi
+}
+
+# test_cuda HEADERS: the CUDA backend on the fake driver, and the same program without one.
+test_cuda() {
+  local headers=$1 fake=$PWD/.cache/fakecuda/libcuda.so.1
+  export CGO_ENABLED=1 CGO_CFLAGS="${CGO_CFLAGS-} -I$headers" CUDA_DRIVER_LIB=$fake
+  # The outcome depends on the fake driver, which go test does not see.
+  local -a gotest=(go test -count=1 -timeout 30m -tags cuda)
+
+  say "generated CUDA shim"
+  python3 cuda/gen_shim.py "$headers" cuda/symbols.txt | cmp - cuda/shim.c ||
+    refuse "test: cuda/shim.c is not what cuda/gen_shim.py writes from $headers and cuda/symbols.txt"
+  say "vet and test with tag cuda, without a driver"
+  go vet -tags cuda . ./cmd/cambium ./bench ./cuda/...
+  CUDA_DRIVER_LIB=/nowhere/libcuda.so.1 CAMBIUM_REQUIRE='' "${gotest[@]}" . ./cmd/cambium
+  say "CUDA backend on the fake driver"
+  cuda/fakecuda/driver/build.sh "$headers" "$fake"
+  "${gotest[@]}" -coverpkg=./cuda -coverprofile=.cache/cuda-coverage.out ./cuda/...
+  "${gotest[@]}" -run CUDA .
+  say "rehearsal of dist/gpu on the fake driver"
+  CAMBIUM_GPU=1 CAMBIUM_TWINS=$fake.twins CAMBIUM_TWINS_WRITE=yes "${gotest[@]}" -run 'TestDeviceTwins$' ./cuda
+  CAMBIUM_GPU=1 CAMBIUM_TWINS=$fake.twins "${gotest[@]}" -run 'TestDevice(Twins|Determinism|Memory)$' ./cuda
+  say "CUDA backend on the fake driver, race detector"
+  "${gotest[@]}" -race -short -skip Conformance ./cuda/...
+  "${gotest[@]}" -race -run 'TestConformance/suite/(Determinism|Lifecycle|Cancellation)$' ./cuda
+  say "CUDA backend on the fake driver, AddressSanitizer"
+  cuda/fakecuda/driver/build.sh --sanitize "$headers" "$fake.asan"
+  CUDA_DRIVER_LIB=$fake.asan ASAN_OPTIONS=detect_leaks=0 "${gotest[@]}" -asan -short -skip Conformance ./cuda/...
+}
+
 cmd_test() {
+  local lacks
   [ $# -eq 0 ] || refuse "test takes no arguments; for one package use go test"
   say "go build, vet and test, CGO_ENABLED=0"
   CGO_ENABLED=0 go build ./...
@@ -94,7 +156,22 @@ cmd_test() {
     left_out "race detector" "it needs a C compiler, and $(go env CC) is not installed"
   fi
 
-  has_cuda_sources || not_here "CUDA kernels on the host emulation" "there are no kernels/*.cu yet"
+  if [ "$(uname -s)" != Linux ]; then
+    not_here "CUDA kernels on the host emulation" "its fibers and scripts are for Linux"
+  elif command -v "${CXX:-g++}" >/dev/null; then
+    say "CUDA kernels on the host emulation, plain and with sanitizers"
+    kernels/emu/test.sh
+    kernels/emu/test.sh --sanitize
+  else
+    left_out "CUDA kernels on the host emulation" "it needs a C++ compiler, and ${CXX:-g++} is not installed"
+  fi
+  lacks=$(cuda_lacks)
+  [ -n "$lacks" ] || command -v "${CXX:-g++}" >/dev/null || lacks="it needs a C++ compiler, and ${CXX:-g++} is not installed"
+  if [ -z "$lacks" ]; then
+    (test_cuda "$(cuda_headers)")
+  else
+    left_out "CUDA backend on the fake driver" "$lacks"
+  fi
   notes+=("elsewhere: file formats against the Python packages: ./build.sh interop, which needs python3 and the network")
   finish_notes
   say "test: passed"
@@ -115,19 +192,31 @@ golangci() {
   "$dir/golangci-lint" "$@"
 }
 
+# clang_format FLAGS FILES: the pinned one; another version formats otherwise.
+clang_format() {
+  local dir=$tools/clang-format-$clang_format_version
+  if [ ! -d "$dir" ]; then
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary=:all: \
+      --target "$dir" "clang-format==$clang_format_version"
+  fi
+  "$dir/clang_format/data/bin/clang-format" "$@"
+}
+
 cmd_lint() {
   [ $# -eq 0 ] || refuse "lint takes no arguments"
-  local stray
+  local stray lacks headers
   export CGO_ENABLED=0 # the plain build has no cgo; the tag cuda brings it back below
 
   golangci config verify
   say "golangci-lint"
   golangci run ./...
-  if [ -d cuda ]; then
+  lacks=$(cuda_lacks)
+  if [ -z "$lacks" ]; then
+    headers=$(cuda_headers)
     say "golangci-lint, tag cuda"
-    CGO_ENABLED=1 golangci run --build-tags cuda ./...
+    CGO_ENABLED=1 CGO_CFLAGS="-I$headers" golangci run --build-tags cuda ./...
   else
-    not_here "golangci-lint with tag cuda" "there is no package cuda yet"
+    left_out "golangci-lint with tag cuda" "$lacks"
   fi
 
   # run sees the files of one platform; formatting is checked on all of them.
@@ -141,9 +230,17 @@ cmd_lint() {
     exit 1
   fi
 
+  if command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1; then
+    say "clang-format"
+    find kernels cuda/fakecuda -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name '*.cc' | sort >"$tools/device-sources"
+    clang_format --dry-run --Werror --files="$tools/device-sources"
+  else
+    left_out clang-format "python3 with pip, which fetches it, is not installed"
+  fi
+
   if command -v shellcheck >/dev/null; then
     say "shellcheck"
-    shellcheck build.sh .ci/run
+    shellcheck build.sh .ci/run kernels/emu/test.sh cuda/fakecuda/driver/build.sh bench/gpu/run.sh
   else
     left_out shellcheck "it is not installed"
   fi
@@ -306,12 +403,60 @@ cmd_release() {
   cat dist/SHA256SUMS
 }
 
-# Commands whose subject comes with a later part of the product. The sentence is about the tree as it is.
-cmd_cuda_part() {
-  if has_cuda_sources; then
-    refuse "$1: kernels/*.cu exist, but this build.sh does not know how to build them"
+cmd_kernels() {
+  local arg
+  for arg in "$@"; do
+    [ "$arg" = --check ] || refuse "kernels [--check]: unexpected argument $arg"
+  done
+  command -v python3 >/dev/null || refuse "kernels: python3 with pip, which fetches the compiler, is not installed"
+  python3 kernels/build/kernels.py "$@"
+}
+
+# The bundle must fit where files are carried by hand.
+gpu_limit=$((64 << 20))
+
+# cmd_gpu: dist/gpu for a machine with a GPU and no Go. What the twins should give is found out here, on the emulation.
+cmd_gpu() {
+  [ $# -eq 0 ] || refuse "gpu takes no arguments"
+  local lacks headers fake=$PWD/.cache/fakecuda/libcuda.so.1 out=$PWD/dist/gpu size
+  lacks=$(cuda_lacks)
+  [ -n "$lacks" ] || command -v "${CXX:-g++}" >/dev/null || lacks="it needs a C++ compiler, and ${CXX:-g++} is not installed"
+  [ -z "$lacks" ] || refuse "gpu: $lacks"
+  headers=$(cuda_headers)
+  export CGO_ENABLED=1 CGO_CFLAGS="${CGO_CFLAGS-} -I$headers" CGO_LDFLAGS="-L$PWD/cuda/lib ${CGO_LDFLAGS-}"
+  rm -rf "$out" "$out.tar.gz"
+  mkdir -p "$out"
+  say "cambium, cuda.test, bench.test"
+  go build -trimpath -tags cuda -ldflags=-s -o "$out/cambium" ./cmd/cambium
+  go test -trimpath -tags cuda -ldflags=-s -c -o "$out/cuda.test" ./cuda
+  go test -trimpath -tags cuda -ldflags=-s -c -o "$out/bench.test" ./bench
+  say "twins.json, from the emulation"
+  cuda/fakecuda/driver/build.sh "$headers" "$fake"
+  CUDA_DRIVER_LIB=$fake CAMBIUM_GPU=1 CAMBIUM_TWINS=$out/twins.json CAMBIUM_TWINS_WRITE=1 "$out/cuda.test" -test.run '^TestDeviceTwins$'
+  cp bench/gpu/run.sh bench/gpu/peers.py bench/gpu/ratios.py bench/results/gpu/README.md LICENSE "$out"
+  git log -1 --format='commit %H, %cI' >"$out/commit"
+  [ -z "$(git status --porcelain)" ] || echo "with changes that are not committed" >>"$out/commit"
+  tar -C dist -czf "$out.tar.gz" gpu
+  size=$(du -sb "$out" | cut -f1)
+  printf 'dist/gpu: %d bytes of at most %d\n' "$size" "$gpu_limit"
+  [ "$size" -le "$gpu_limit" ] || refuse "gpu: the bundle is too large"
+}
+
+cmd_cuda() {
+  local lacks headers
+  lacks=$(cuda_lacks)
+  [ -z "$lacks" ] || refuse "cuda: $lacks"
+  headers=$(cuda_headers)
+  if [ "${1-}" = --headers ] && [ $# -eq 1 ]; then
+    printf '%s\n' "$headers"
+    return
   fi
-  refuse "$1: this revision has no CUDA sources (no kernels/*.cu), so there is nothing to build"
+  [ $# -eq 0 ] || refuse "cuda [--headers]: unexpected argument $1"
+  say "bin/cambium with the CUDA backend"
+  # cu asks for -lcuda; the shim in cuda/ stands in for it, also where a real libcuda.so lies on the linker's path.
+  CGO_ENABLED=1 CGO_CFLAGS="${CGO_CFLAGS-} -I$headers" CGO_LDFLAGS="-L$PWD/cuda/lib ${CGO_LDFLAGS-}" \
+    go build -trimpath -tags cuda -o bin/cambium ./cmd/cambium
+  bin/cambium devices
 }
 
 # python_with REQUIREMENTS: prints the interpreter of an environment with exactly these packages, made on first use.
@@ -346,7 +491,9 @@ case $command in
   mutate) cmd_mutate "$@" ;;
   fuzz) cmd_fuzz "$@" ;;
   release) cmd_release "$@" ;;
-  kernels | cuda | gpu) cmd_cuda_part "$command" ;;
+  kernels) cmd_kernels "$@" ;;
+  cuda) cmd_cuda "$@" ;;
+  gpu) cmd_gpu "$@" ;;
   interop) cmd_interop "$@" ;;
   help | -h | --help) usage ;;
   '')

@@ -29,6 +29,7 @@ type deviceRow struct {
 	Usable  bool   `json:"usable"`
 	Default bool   `json:"default"`
 	Reason  string `json:"reason,omitempty"`
+	Note    string `json:"note,omitempty"`
 }
 
 // Run prints the list.
@@ -43,7 +44,7 @@ func (devicesCommand) Run(c *common, t *terminal) error {
 	}
 	report := deviceReport{Features: cpu.Features(), Workers: info.Workers, Memory: info.Memory.Limit}
 	for _, k := range cambium.Backends() {
-		report.Backends = append(report.Backends, deviceRow{k.Name, k.Usable, k.Default, k.Reason})
+		report.Backends = append(report.Backends, deviceRow{k.Name, k.Usable, k.Default, k.Reason, k.Note})
 	}
 	if c.JSON {
 		return printJSON(t.out, report)
@@ -56,6 +57,8 @@ func (devicesCommand) Run(c *common, t *terminal) error {
 			state = "default"
 		case !r.Usable:
 			state = "not usable: " + r.Reason
+		case r.Note != "":
+			state += ", " + r.Note
 		}
 		fmt.Fprintf(w, "%s\t%s\n", r.Name, state)
 	}

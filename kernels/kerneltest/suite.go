@@ -35,6 +35,10 @@ type Target struct {
 	// OneRounding says that sums of float32 and narrower inputs are formed in
 	// float64 and rounded once; the suite then holds the backend to that.
 	OneRounding bool
+	// Missing are operations that a backend under construction does not have: the
+	// suite wants kernels.ErrUnsupported from them, in float32 too, and never from
+	// the others.
+	Missing []kernels.Op
 }
 
 // Run runs the whole suite: the full cross of shapes.
@@ -83,6 +87,7 @@ func run(t *testing.T, target Target, short bool) {
 		name string
 		test func(*suite, *testing.T)
 	}{
+		{"Operations", testOperations},
 		{"Memory", testMemory},
 		{"Convert", testConvert},
 		{"Gram", testGram},
@@ -109,6 +114,17 @@ func run(t *testing.T, target Target, short bool) {
 	}
 	if list := s.leftOut.String(); list != "" {
 		t.Logf("left out, because the backend does not support it: %s", list)
+	}
+}
+
+// testOperations holds the backend to the list of what it lacks, so that nothing
+// is left out of the tests below that it should have.
+func testOperations(s *suite, t *testing.T) {
+	for _, c := range s.newCalls(t, 0, 0) {
+		err := c.run(background(), s.b, kernels.Options{})
+		if missing := slices.Contains(s.Missing, c.op); missing != errors.Is(err, kernels.ErrUnsupported) {
+			t.Errorf("%s: %v, and the target says that it is missing: %v", c.title(), err, missing)
+		}
 	}
 }
 
