@@ -30,7 +30,7 @@ type Options struct {
 	// may take together; 0: the machine's memory. What would exceed it fails with
 	// kernels.ErrMemory. Not counted are operands that the caller made, a fixed
 	// workspace of less than 2 MiB per worker, and lists of tiles and items, which
-	// are small beside what they list.
+	// are small beside what they list. On 32-bit machines 1 GiB is the most.
 	MemoryLimit uint64
 }
 

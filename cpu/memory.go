@@ -24,15 +24,15 @@ func (m *memory) info() kernels.Memory {
 	return kernels.Memory{Limit: m.limit, InUse: m.inUse, Peak: m.peak}
 }
 
-// mostBytes is more than any machine's address space gives to one allocation:
-// Go panics when it is asked for more.
-const mostBytes = min(uint64(math.MaxInt), 1<<46)
+// mostBytes caps the limit where it is beyond the address space: Go ends the
+// program when it cannot get what it asks for. 64 TiB, or 1 GiB on 32 bits.
+const mostBytes = 1 << (30 + 16*(^uint(0)>>63))
 
 // take accounts for n bytes, or refuses.
 func (m *memory) take(n uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n > m.limit || n > mostBytes || m.inUse > m.limit-n {
+	if limit := min(m.limit, mostBytes); n > limit || m.inUse > limit-n {
 		return fmt.Errorf("%d bytes with %d of %d in use (free buffers, raise the limit, or cut the problem): %w", n, m.inUse, m.limit, kernels.ErrMemory)
 	}
 	m.inUse += n

@@ -79,14 +79,16 @@ func (p operand) terms() int {
 }
 
 // load reads part of one row of the matrix as float64, less the mean, scaled.
-func (p operand) load(dst []float64, line, from int) {
+func (p *operand) load(dst []float64, line, from int) {
 	loadRow(dst, p.m, line, from)
 	if p.mean != nil {
 		for k, v := range p.mean[from : from+len(dst)] {
 			dst[k] -= v
 		}
 	}
-	scaleBy(dst, p.exponent)
+	if p.exponent != 0 {
+		scaleBy(dst, p.exponent)
+	}
 }
 
 // pack copies terms [k0, k0+nk) of rows [i0, i0+ni) into micro-panels of the
