@@ -18,6 +18,7 @@ struct RotationItem {
   unsigned first_chunk;         // chunks of the items before
   unsigned chunks;              // ceil(rows·cols / kRotationChunk), and 1 for an empty tensor
 };
+static_assert(sizeof(RotationItem) == 64, "the host writes this layout");
 
 constexpr int kRotationThreads = 256;
 constexpr int kRotationChunk = 32768;  // elements; a multiple of kVector

@@ -1,4 +1,5 @@
 #include "../../product.cu"
+
 #include "matrix.h"
 
 using namespace cambium;
