@@ -219,7 +219,7 @@ func (f *flight) launchCenter(list []centering, v []view, count int) (results cu
 		return 0, err
 	}
 	for _, k := range []string{"center_mean", "center_apply"} {
-		if err := f.launch(k, [3]int{tiles, 1, 1}, pointer(table), integer(len(items))); err != nil {
+		if err := f.launch(k, tiles, pointer(table), integer(len(items))); err != nil {
 			return 0, err
 		}
 	}

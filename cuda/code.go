@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"slices"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -115,22 +114,23 @@ func (b *backend) loadModules(hash io.Writer, want func(module string) bool) err
 	return nil
 }
 
-// launch queues a kernel. Each argument has 8 bytes, which is what cu copies.
-func (f *flight) launch(symbol string, grid [3]int, args ...uint64) error {
+// launch queues a kernel on so many blocks. Each argument has 8 bytes, which is
+// what cu copies.
+func (f *flight) launch(symbol string, blocks int, args ...uint64) error {
 	k := f.engine.kernels[symbol]
 	if k == nil {
 		return fmt.Errorf("no kernel %s in the table: %w", symbol, kernels.ErrUnsupported)
 	}
-	if slices.Contains(grid[:], 0) {
+	if blocks == 0 {
 		return nil
 	}
 	params := make([]unsafe.Pointer, len(args))
 	for i := range args {
 		params[i] = unsafe.Pointer(&args[i])
 	}
-	err := k.fn.Launch(grid[0], grid[1], grid[2], k.Block, 1, 1, k.DynamicShared, f.stream, params)
+	err := k.fn.Launch(blocks, 1, 1, k.Block, 1, 1, k.DynamicShared, f.stream, params)
 	if err := check("cuLaunchKernel", err); err != nil {
-		return fmt.Errorf("kernel %s, grid %v: %w", symbol, grid, err)
+		return fmt.Errorf("kernel %s, %d blocks: %w", symbol, blocks, err)
 	}
 	return nil
 }
@@ -143,9 +143,9 @@ func integer(n int) uint64 { return uint64(n) } //nolint:gosec // a signed numbe
 
 func double(v float64) uint64 { return math.Float64bits(v) }
 
-// blocksFor is the grid of a kernel that strides over n items of work: one block
+// blocksFor is the number of blocks of a kernel that strides over n items of work: one block
 // each, up to a few waves of the device.
-func blocksFor(n int) [3]int {
+func blocksFor(n int) int {
 	const most = 132 * 8 // eight blocks on each multiprocessor of an H100; the result does not depend on it
-	return [3]int{min(n, most), 1, 1}
+	return min(n, most)
 }

@@ -96,7 +96,7 @@ func (b *backend) Copy(ctx context.Context, dst, src kernels.Matrix) error {
 			if err := r.engine.order(r.stream, r.engine.up); err != nil {
 				return err
 			}
-			if err := r.engine.upload(viewOf(dst), src); err != nil {
+			if err := r.engine.upload(r.ctx, viewOf(dst), src); err != nil {
 				return err
 			}
 			return check("cuStreamSynchronize", r.engine.up.Synchronize())
@@ -104,7 +104,7 @@ func (b *backend) Copy(ctx context.Context, dst, src kernels.Matrix) error {
 			if err := r.engine.order(r.stream, r.engine.down); err != nil {
 				return err
 			}
-			return r.engine.download(dst, viewOf(src))
+			return r.engine.download(r.ctx, dst, viewOf(src))
 		default:
 			return r.all(convertPieces(r.strip, dst, src))
 		}

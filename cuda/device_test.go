@@ -77,14 +77,14 @@ func (b *backend) run32(grid int, symbol string, buffers [][]uint32, result int,
 				args = append(args, pointer(ptr))
 				at++
 			}
-			if err := f.launch(symbol, [3]int{grid, 1, 1}, args...); err != nil {
+			if err := f.launch(symbol, grid, args...); err != nil {
 				return err
 			}
 			if err := f.engine.order(f.stream, f.engine.down); err != nil {
 				return err
 			}
 			values := make([]uint64, from.cols)
-			if err := f.engine.download(asFloats(values), from); err != nil {
+			if err := f.engine.download(f.ctx, asFloats(values), from); err != nil {
 				return err
 			}
 			for _, v := range values {

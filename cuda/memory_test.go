@@ -214,6 +214,43 @@ func TestArena(t *testing.T) {
 	}
 }
 
+// TestEvents checks that events are used again, and that an operation whose
+// operands are all on the device waits for no copies.
+func TestEvents(t *testing.T) {
+	fake(t)
+	b := openFake(t, Options{}, usual)
+	defer b.Close()
+	h := hostMatrix(kernels.Float32, 20, 20)
+	x, d := onDevice(t, b, h), onDevice(t, b, h)
+	half := hostMatrix(kernels.Float16, 20, 20)
+	count := func(call string, from int) (n int) {
+		for _, c := range fakecuda.Log()[from:] {
+			if c == call {
+				n++
+			}
+		}
+		return n
+	}
+	before := 0
+	for i := range 10 {
+		if err := b.Convert(background, half, x); err != nil {
+			t.Fatal(err)
+		}
+		if now := count("cuEventCreate", 0); i > 0 && now != before {
+			t.Fatalf("%d events after %d conversions, %d before", now, i+1, before)
+		} else {
+			before = now
+		}
+	}
+	from := fakecuda.Calls()
+	if err := b.Convert(background, d, x); err != nil {
+		t.Fatal(err)
+	}
+	if n := count("cuStreamWaitEvent", from); n != 0 {
+		t.Errorf("%d streams waited although nothing was copied", n)
+	}
+}
+
 // TestOverlap checks that the operands of a piece are under way before the
 // results of the piece before it are waited for.
 func TestOverlap(t *testing.T) {

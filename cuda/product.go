@@ -194,7 +194,7 @@ func (f *flight) launchProducts(list []product, v []view) error {
 		if err != nil {
 			return err
 		}
-		err = f.launch(k, [3]int{tiles[k], 1, 1}, pointer(table), integer(n), double(list[0].alpha), double(list[0].beta))
+		err = f.launch(k, tiles[k], pointer(table), integer(n), double(list[0].alpha), double(list[0].beta))
 		if err != nil {
 			return err
 		}

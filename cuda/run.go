@@ -194,7 +194,7 @@ func (r *run) start(p piece) (*flight, error) {
 		if !onHost(o.m) || !o.read {
 			continue
 		}
-		if err := r.engine.upload(f.views[i], o.m); err != nil {
+		if err := r.engine.upload(r.ctx, f.views[i], o.m); err != nil {
 			return f, err
 		}
 		staged = true
@@ -234,7 +234,7 @@ func (r *run) land(f *flight) error {
 		if !onHost(o.m) || !o.write {
 			continue
 		}
-		if err := r.engine.download(o.m, f.views[i]); err != nil {
+		if err := r.engine.download(r.ctx, o.m, f.views[i]); err != nil {
 			return err
 		}
 		if err := r.step(); err != nil {
@@ -281,9 +281,6 @@ func (r *run) settle() error {
 
 // end gives back what a run still holds after an error.
 func (r *run) end() error {
-	if len(r.flights) == 0 {
-		return nil
-	}
 	if err := r.settle(); err != nil {
 		return err
 	}
@@ -313,7 +310,7 @@ func (f *flight) uploadTable(words []uint64) (cu.DevicePtr, error) {
 	if v.ptr, err = f.alloc(8 * len(words)); err != nil {
 		return 0, err
 	}
-	if err := f.engine.upload(v, m); err != nil {
+	if err := f.engine.upload(f.ctx, v, m); err != nil {
 		return 0, err
 	}
 	return v.ptr, f.engine.order(f.engine.up, f.stream)
@@ -324,5 +321,5 @@ func (f *flight) downloadFloats(dst []float64, src cu.DevicePtr) error {
 	m := asFloats(dst)
 	v := viewOf(m)
 	v.ptr = src
-	return f.engine.download(m, v)
+	return f.engine.download(f.ctx, m, v)
 }

@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"context"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -132,9 +133,13 @@ func copyChunk(s *slot, v view, c chunk, toDevice bool, stream cu.Stream) error 
 }
 
 // upload queues the copy of a host matrix to the device on stream up. It
-// returns when the host's memory has been read.
-func (e *engine) upload(v view, m kernels.Matrix) error {
+// returns when the host's memory has been read, or after the chunk at which ctx
+// ends.
+func (e *engine) upload(ctx context.Context, v view, m kernels.Matrix) error {
 	for i, c := range chunks(m, e.upSlots[0].size) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		s := &e.upSlots[i%len(e.upSlots)]
 		if err := s.wait(); err != nil {
 			return err
@@ -154,8 +159,9 @@ func (e *engine) upload(v view, m kernels.Matrix) error {
 }
 
 // download copies a matrix from the device to the host, after the work that
-// stream down waits for. It returns when the host's memory has been written.
-func (e *engine) download(m kernels.Matrix, v view) error {
+// stream down waits for. It returns when the host's memory has been written, or
+// after the chunk at which ctx ends.
+func (e *engine) download(ctx context.Context, m kernels.Matrix, v view) error {
 	list := chunks(m, e.downSlots[0].size)
 	finish := func(i int) error {
 		s := &e.downSlots[i%len(e.downSlots)]
@@ -168,6 +174,9 @@ func (e *engine) download(m kernels.Matrix, v view) error {
 		return nil
 	}
 	for i, c := range list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if i >= len(e.downSlots) {
 			if err := finish(i - len(e.downSlots)); err != nil {
 				return err

@@ -177,6 +177,49 @@ func TestShortMemoryOnStream(t *testing.T) {
 	}
 }
 
+// dying is a context that ends when it has been asked so many times.
+type dying struct {
+	context.Context
+	left int
+}
+
+func (d *dying) Err() error {
+	if d.left--; d.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestCancelCopy ends the context of a copy of many chunks.
+func TestCancelCopy(t *testing.T) {
+	fake(t)
+	b := openFake(t, Options{}, small)
+	defer b.Close()
+	h := hostMatrix(kernels.Float32, 600, 512) // 60 chunks
+	d := onDevice(t, b, h)
+	for _, c := range []struct {
+		call     string
+		dst, src kernels.Matrix
+	}{{"cuMemcpyHtoDAsync", d, h}, {"cuMemcpyDtoHAsync", h, d}} {
+		from := fakecuda.Calls()
+		if err := b.Copy(&dying{background, 10}, c.dst, c.src); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", c.call, err)
+		}
+		copies := 0
+		for _, call := range fakecuda.Log()[from:] {
+			if call == c.call {
+				copies++
+			}
+		}
+		if copies < 5 || copies > 10 {
+			t.Errorf("%d copies of a context that ended at the tenth question", copies)
+		}
+		if err := b.Copy(background, c.dst, c.src); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	}
+}
+
 // TestCancelWaiting ends the context of a call that waits for another one.
 func TestCancelWaiting(t *testing.T) {
 	fake(t)
