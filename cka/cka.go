@@ -48,8 +48,10 @@ type Undefined struct {
 // and no error; see [Result.Undefined].
 //
 // Error bound for float32 input: 1e-7 absolute for 16 rows and more, 1e-6 for
-// fewer and for debiased values, as long as HSIC with itself is not near zero;
-// for float64 input 1e-12. Errors: those of [kernels.Backend.HSICMatrix].
+// fewer and for debiased values; for float64 input 1e-12. It holds as long as
+// HSIC with itself is not near zero, and for debiased values as long as no row
+// outweighs the others by far: they subtract what a row has in common with
+// itself, and a row 10⁴ times as long as the others costs four digits. Errors: those of [kernels.Backend.HSICMatrix].
 //
 // Sources: Gretton et al. 2005 (HSIC); Kornblith et al. 2019 (CKA, RBF rule);
 // Song et al. 2012, equation 5, and Nguyen et al. 2021, equation 3 (debiased).
@@ -90,13 +92,22 @@ func Compare(ctx context.Context, b kernels.Backend, x, y []kernels.Matrix, o Op
 	return r, nil
 }
 
+// smallestHSIC is the least HSIC with itself that has all its digits: products of
+// four features, each then about 2⁻²⁴².
+const smallestHSIC = 0x1p-968
+
 // noiseFloors returns for each layer the debiased HSIC with itself that rounding
 // alone may leave where it is 0 in exact arithmetic. That is so when the kernel
 // is a_i + a_j beside its diagonal: rows all equally far apart, one-hot rows
 // among them. The estimate is then a sum of n² squares of rounding errors, each
 // some u times the trace of the kernel matrix at most.
 func noiseFloors(ctx context.Context, b kernels.Backend, layers []kernels.Matrix, o Options) ([]float64, error) {
+	// Below it squares of features, which HSIC is made of, have lost digits to
+	// underflow.
 	floors := make([]float64, len(layers))
+	for k := range floors {
+		floors[k] = smallestHSIC
+	}
 	if o.Estimator != kernels.Unbiased || o.Kernel == kernels.Precomputed {
 		return floors, nil
 	}
@@ -114,10 +125,10 @@ func noiseFloors(ctx context.Context, b kernels.Backend, layers []kernels.Matrix
 			trace = sum(rows)
 		}
 		u := kernels.Float32.UnitRoundoff()
-		if m.DType == kernels.Float64 {
+		if m.DType == kernels.Float64 || o.Kernel == kernels.Gaussian { // whose entries are near 0 or 1, to the last digit
 			u = kernels.Float64.UnitRoundoff()
 		}
-		floors[k] = 32 * u * trace / n * (32 * u * trace / (n - 3))
+		floors[k] = max(floors[k], 32*u*trace/n*(32*u*trace/(n-3)))
 	}
 	return floors, nil
 }
@@ -130,8 +141,8 @@ func (r *Result) variance(k int) float64 {
 }
 
 // divide fills CKA from the HSIC values, and Undefined by asking reason for each
-// layer whose HSIC with itself is not finite or not above its floor, which is
-// nil or one a layer; layers of y count after x's.
+// layer whose HSIC with itself is not finite or not above its floor; layers of y
+// count after x's.
 func (r *Result) divide(two bool, e kernels.Estimator, floor []float64, reason func(layer int, self float64) string) {
 	if !two {
 		r.YY = r.XX
@@ -140,11 +151,7 @@ func (r *Result) divide(two bool, e kernels.Estimator, floor []float64, reason f
 		out := make([]float64, len(self))
 		for i, v := range self {
 			out[i] = math.Sqrt(v)
-			least := 0.0
-			if floor != nil {
-				least = floor[first+i]
-			}
-			if !(v > least) || math.IsInf(v, 1) {
+			if !(v > floor[first+i]) || math.IsInf(v, 1) {
 				out[i] = math.NaN()
 				r.Undefined = append(r.Undefined, Undefined{Y: y, Layer: i, Reason: reason(first+i, v)})
 			}

@@ -391,6 +391,40 @@ func oneHot(t *testing.T, n int) kernels.Matrix {
 	return flat(t, data, n)
 }
 
+// A narrow Gaussian kernel is nearly the identity, and defined all the same: in
+// float32 as in float64.
+func TestNarrowGaussian(t *testing.T) {
+	b := backend(t)
+	x, y := flat(t, normal(1, 128, 8), 128), flat(t, normal(2, 128, 8), 128)
+	o := withEstimator(gaussian(0.05), kernels.Unbiased)
+	wide := compare(t, b, list(x), list(y), o)
+	narrow := compare(t, b, list(single(t, x)), list(single(t, y)), o)
+	if len(wide.Undefined) != 0 || len(narrow.Undefined) != 0 {
+		t.Errorf("undefined: %+v, %+v", wide.Undefined, narrow.Undefined)
+	}
+}
+
+// Features whose squares leave the range are scaled by the caller, or undefined;
+// never a wrong number.
+func TestTinyFeatures(t *testing.T) {
+	b := backend(t)
+	want := compare(t, b, list(flat(t, normal(1, 20, 3), 20)), list(flat(t, normal(2, 20, 3), 20)), biased).At(0, 0)
+	for e := -60; e >= -110; e-- {
+		x := normal(1, 20, 3)
+		for i := range x {
+			x[i] *= math.Pow(10, float64(e))
+		}
+		r := compare(t, b, list(flat(t, x, 20)), list(flat(t, normal(2, 20, 3), 20)), biased)
+		if got := r.At(0, 0); math.IsNaN(got) {
+			if len(r.Undefined) != 1 || !strings.Contains(r.Undefined[0].Reason, "scale them") {
+				t.Errorf("1e%d: %+v", e, r.Undefined)
+			}
+		} else {
+			near(t, fmt.Sprintf("scaled by 1e%d", e), got, want, 1e-11)
+		}
+	}
+}
+
 func TestCompareErrors(t *testing.T) {
 	b := backend(t)
 	x := matrix(t, sixX)

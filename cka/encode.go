@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+
+	"github.com/cambium-kernels/cambium/kernels"
 )
 
 // An encoded state, little endian:
@@ -19,6 +21,7 @@ import (
 //	seen      uint64 per 64 batches
 //	bad       int32 per layer
 //	sums      536 bytes each, kernels.Accumulator
+//	floors    536 bytes per layer, likewise
 //	checksum  32 bytes, SHA-256 of all before
 //
 // There is one encoding of a state, so that equal states are equal files.
@@ -52,9 +55,11 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	for _, b := range s.bad {
 		out = binary.LittleEndian.AppendUint32(out, uint32(b)) //nolint:gosec // two's complement
 	}
-	for k := range s.sums {
-		if out, err = s.sums[k].AppendBinary(out); err != nil {
-			return nil, fmt.Errorf("cka: MarshalBinary: %w", err)
+	for _, list := range [][]kernels.Accumulator{s.sums, s.floors} {
+		for k := range list {
+			if out, err = list[k].AppendBinary(out); err != nil {
+				return nil, fmt.Errorf("cka: MarshalBinary: %w", err)
+			}
 		}
 	}
 	sum := sha256.Sum256(out)
@@ -97,7 +102,8 @@ func decode(data []byte) (*State, error) {
 	}
 	rest = rest[length:]
 	_, _, values := h.Plan.pairs()
-	if want := 8*((h.Plan.Batches()+63)/64) + 4*(len(h.Plan.X)+len(h.Plan.Y)) + accumulatorBytes*values; len(rest) != want { // check keeps it far from overflow
+	layers := len(h.Plan.X) + len(h.Plan.Y)
+	if want := 8*((h.Plan.Batches()+63)/64) + 4*layers + accumulatorBytes*(values+layers); len(rest) != want { // check keeps it far from overflow
 		return nil, fmt.Errorf("%d bytes of sums, want %d", len(rest), want)
 	}
 	s, err := NewState(h.Plan)
@@ -131,11 +137,13 @@ func (s *State) decodeSums(rest []byte) error {
 			return fmt.Errorf("layer %d: batch %d is not among those seen", i, s.bad[i])
 		}
 	}
-	for k := range s.sums {
-		if err := s.sums[k].UnmarshalBinary(rest[:accumulatorBytes]); err != nil {
-			return fmt.Errorf("sum %d: %w", k, err)
+	for _, list := range [][]kernels.Accumulator{s.sums, s.floors} {
+		for k := range list {
+			if err := list[k].UnmarshalBinary(rest[:accumulatorBytes]); err != nil {
+				return fmt.Errorf("sum %d: %w", k, err)
+			}
+			rest = rest[accumulatorBytes:]
 		}
-		rest = rest[accumulatorBytes:]
 	}
 	return nil
 }

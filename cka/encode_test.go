@@ -34,7 +34,7 @@ func raw(head string, seen []uint64, bad []int32, sums int) []byte {
 	for _, b := range bad {
 		out = binary.LittleEndian.AppendUint32(out, uint32(b))
 	}
-	return sealed(append(out, make([]byte, sums*accumulatorBytes)...))
+	return sealed(append(out, make([]byte, (sums+len(bad))*accumulatorBytes)...)) // floors too
 }
 
 const soundHead = `{"plan":{"x":["a"],"rows":8,"batch":4,"kernel":0},"fingerprint":"f"}`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -97,6 +98,9 @@ func (t *permutationTest) prepare(x, y []kernels.Matrix, p Permutations) error {
 	if t.order, err = shuffler(t.n, p); err != nil {
 		return err
 	}
+	if err := t.memory(len(x)); err != nil {
+		return err
+	}
 	t.total = len(y) * p.Count
 	t.left = make([][]float64, len(x))
 	for i, m := range x {
@@ -107,6 +111,27 @@ func (t *permutationTest) prepare(x, y []kernels.Matrix, p Permutations) error {
 		if square != nil {
 			t.left[i] = packLower(square, t.n)
 		}
+	}
+	return nil
+}
+
+// PermuteBytes returns the memory that [Permute] takes for l layers x of n rows,
+// besides copies of the features of one layer in float64; ok is false if no
+// machine has that much.
+func PermuteBytes(n, l int) (bytes uint64, ok bool) {
+	hi, square := bits.Mul64(uint64(n), uint64(n)) //nolint:gosec // a number of rows
+	high, bytes := bits.Mul64(square, 4*uint64(l)+12)
+	return bytes, hi == 0 && high == 0 && bytes < math.MaxInt
+}
+
+// memory refuses what does not fit a host backend's limit before any of it is
+// allocated.
+func (t *permutationTest) memory(layers int) error {
+	info := t.backend.Info()
+	bytes, ok := PermuteBytes(t.n, layers)
+	if !ok || info.Device.Kind == kernels.Host && info.Memory.Limit > 0 && bytes > info.Memory.Limit {
+		return fmt.Errorf("kernel matrices of %d layers of %d rows take %d bytes, the limit is %d (fewer rows or layers): %w",
+			layers, t.n, bytes, info.Memory.Limit, kernels.ErrMemory)
 	}
 	return nil
 }

@@ -287,3 +287,25 @@ func ExamplePermute() {
 	// feature 1: p = 0.001
 	// feature 2: p = 0.773
 }
+
+// What does not fit the limit is refused before it is allocated.
+func TestPermuteMemory(t *testing.T) {
+	if n, ok := cka.PermuteBytes(1000, 3); n != 24e6 || !ok {
+		t.Errorf("3 layers of 1,000 rows: %d bytes, %v", n, ok)
+	}
+	if _, ok := cka.PermuteBytes(math.MaxInt32, math.MaxInt32); ok {
+		t.Error("no machine has memory for 2^31 layers of 2^31 rows")
+	}
+	b, err := cpu.New(cpu.Options{Workers: 1, MemoryLimit: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	x := list(flat(t, normal(1, 300, 1), 300))
+	if _, err := cka.Permute(context.Background(), b, x, nil, biased, cka.Permutations{Count: 1}); !errors.Is(err, kernels.ErrMemory) {
+		t.Errorf("300 rows in 1 MiB: %v", err)
+	}
+	if _, err := cka.Permute(context.Background(), b, list(flat(t, normal(1, 100, 1), 100)), nil, biased, cka.Permutations{Count: 1}); err != nil {
+		t.Errorf("100 rows in 1 MiB: %v", err)
+	}
+}

@@ -32,6 +32,10 @@ type Plan struct {
 	X []string `json:"x"`           // names of the layers
 	Y []string `json:"y,omitempty"` // nil: all pairs within x
 
+	// Data names the data, a digest of it for instance: states of different Data do
+	// not merge. The package itself never looks at whole files.
+	Data string `json:"data,omitempty"`
+
 	Rows  int `json:"rows"`  // examples in all
 	Batch int `json:"batch"` // rows of a batch, 4 or more; the last one may be shorter
 
@@ -117,9 +121,9 @@ func (p *Plan) check() error {
 			return fmt.Errorf("bandwidth %v of layer %d is no positive number: %w", v, i, kernels.ErrShape)
 		}
 	}
-	for _, name := range slices.Concat(p.X, p.Y) {
+	for _, name := range slices.Concat(p.X, p.Y, []string{p.Data}) {
 		if !utf8.ValidString(name) {
-			return fmt.Errorf("layer name %q is not UTF-8: %w", name, kernels.ErrShape)
+			return fmt.Errorf("name %q is not UTF-8: %w", name, kernels.ErrShape)
 		}
 	}
 	return nil
@@ -127,7 +131,7 @@ func (p *Plan) check() error {
 
 func (p *Plan) equal(q *Plan) bool {
 	return slices.Equal(p.X, q.X) && (p.Y == nil) == (q.Y == nil) && slices.Equal(p.Y, q.Y) &&
-		p.Rows == q.Rows && p.Batch == q.Batch && p.Kernel == q.Kernel && slices.Equal(p.Variance, q.Variance)
+		p.Data == q.Data && p.Rows == q.Rows && p.Batch == q.Batch && p.Kernel == q.Kernel && slices.Equal(p.Variance, q.Variance)
 }
 
 // clone returns a plan that shares nothing with p.
@@ -156,7 +160,8 @@ type State struct {
 	fingerprint string   // "" until the first batch
 	seen        []uint64 // one bit a batch
 	sums        []kernels.Accumulator
-	bad         []int32 // for each layer the first batch with NaN or Inf in HSIC with itself, or −1
+	floors      []kernels.Accumulator // for each layer the sum of what rounding may leave of HSIC with itself
+	bad         []int32               // for each layer the first batch with NaN or Inf in HSIC with itself, or −1
 }
 
 // NewState returns an empty state. Errors: [kernels.ErrShape] or
@@ -167,10 +172,11 @@ func NewState(p Plan) (*State, error) {
 	}
 	_, _, values := p.pairs()
 	s := &State{
-		plan: p.clone(),
-		seen: make([]uint64, (p.Batches()+63)/64),
-		sums: make([]kernels.Accumulator, values),
-		bad:  make([]int32, len(p.X)+len(p.Y)),
+		plan:   p.clone(),
+		seen:   make([]uint64, (p.Batches()+63)/64),
+		sums:   make([]kernels.Accumulator, values),
+		floors: make([]kernels.Accumulator, len(p.X)+len(p.Y)),
+		bad:    make([]int32, len(p.X)+len(p.Y)),
 	}
 	for i := range s.bad {
 		s.bad[i] = -1
@@ -238,12 +244,19 @@ func (s *State) Add(ctx context.Context, b kernels.Backend, batch int, x, y []ke
 	if err != nil {
 		return fmt.Errorf("cka: Add: batch %d: %w", batch, err)
 	}
+	floors, err := noiseFloors(ctx, b, join(x, y), Options{Estimator: kernels.Unbiased, Kernel: s.plan.Kernel})
+	if err != nil {
+		return fmt.Errorf("cka: Add: batch %d: %w", batch, err)
+	}
 	if after := b.Info().Fingerprint; after != fingerprint { // a fallback took over on the way
 		return fmt.Errorf("cka: Add: batch %d: backend changed from %s to %s: %w", batch, fingerprint, after, ErrMismatch)
 	}
 	s.fingerprint = fingerprint
 	s.seen[batch/64] |= 1 << (batch % 64)
 	s.addTerms(terms, batch)
+	for i, f := range floors {
+		s.floors[i].Add(f)
+	}
 	return nil
 }
 
@@ -321,6 +334,9 @@ func (s *State) Merge(other *State) error {
 	for k := range s.sums {
 		s.sums[k].Merge(&other.sums[k])
 	}
+	for i := range s.floors {
+		s.floors[i].Merge(&other.floors[i])
+	}
 	for i, b := range other.bad {
 		s.bad[i] = earlier(s.bad[i], b)
 	}
@@ -338,6 +354,8 @@ func (p *Plan) difference(q *Plan) string {
 		return "linear and Gaussian kernel"
 	case !slices.Equal(p.Variance, q.Variance):
 		return "different bandwidths"
+	case p.Data != q.Data:
+		return fmt.Sprintf("data %s and data %s", p.Data, q.Data)
 	default:
 		return fmt.Sprintf("layers %q, %q and %q, %q", p.X, p.Y, q.X, q.Y)
 	}
@@ -381,7 +399,13 @@ func (s *State) Result() (*Result, error) {
 			r.YY[j] = next()
 		}
 	}
-	r.divide(s.plan.Y != nil, kernels.Unbiased, nil, func(layer int, self float64) string {
+	floors := make([]float64, len(s.floors))
+	for i := range floors {
+		if floors[i] = s.floors[i].Sum() / float64(s.plan.Batches()); math.IsNaN(floors[i]) {
+			floors[i] = 0 // NaN among the features: HSIC is NaN too
+		}
+	}
+	r.divide(s.plan.Y != nil, kernels.Unbiased, floors, func(layer int, self float64) string {
 		if b := s.bad[layer]; b >= 0 {
 			from, to := s.plan.Range(int(b))
 			return fmt.Sprintf("NaN, infinite or overflowing features, first in batch %d (rows %d to %d)", b, from, to-1)

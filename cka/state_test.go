@@ -284,6 +284,7 @@ func TestStateRefusals(t *testing.T) {
 		}{
 			{"layers", func(p *cka.Plan) { p.X = []string{"z"} }, "layers"},
 			{"no y", func(p *cka.Plan) { p.Y = nil }, "layers"},
+			{"data", func(p *cka.Plan) { p.Data = "digest" }, "data digest"},
 			{"rows", func(p *cka.Plan) { p.Rows++ }, "13 rows"},
 			{"batch", func(p *cka.Plan) { p.Batch = 6 }, "batches of 4 rows and of 6"},
 			{"kernel", func(p *cka.Plan) { p.Kernel, p.Variance = kernels.Gaussian, []float64{1, 1} }, "kernel"},
@@ -478,5 +479,37 @@ func TestDecode(t *testing.T) {
 	}
 	if !bytes.Equal(encode(t, keep), kept) {
 		t.Error("a refused encoding changed the state")
+	}
+}
+
+// Rows all equally far apart in every batch: what rounding leaves is no CKA, whole
+// or in shards.
+func TestMinibatchNoise(t *testing.T) {
+	b := backend(t)
+	const rows = 32
+	for _, x := range []kernels.Matrix{oneHot(t, rows), single(t, oneHot(t, rows)), rotate(t, oneHot(t, rows), 0.7, 0.3, 11)} {
+		y := flat(t, normal(1, rows, 3), rows)
+		plan := cka.Plan{X: []string{"x"}, Y: []string{"y"}, Rows: rows, Batch: 8}
+		total := newState(t, plan)
+		for k := range plan.Batches() {
+			part := newState(t, plan)
+			if err := addBatch(t, part, b, k, list(x), list(y)); err != nil {
+				t.Fatal(err)
+			}
+			decoded, err := cka.Decode(encode(t, part))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := total.Merge(decoded); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := total.Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !math.IsNaN(r.CKA[0]) || len(r.Undefined) != 1 || !strings.Contains(r.Undefined[0].Reason, "equally far apart") {
+			t.Errorf("CKA %v of HSIC %v, %+v", r.CKA[0], r.XX[0], r.Undefined)
+		}
 	}
 }

@@ -24,13 +24,15 @@ func undefinedReason(m kernels.Matrix, variance, self float64, o Options) string
 	}
 }
 
-// selfReason explains a finite HSIC with itself that is not above zero.
+// selfReason explains a finite HSIC with itself that is not above its floor.
 func selfReason(self float64, e kernels.Estimator) string {
 	switch {
 	case self == 0 && e == kernels.Unbiased:
 		return "constant features, or rows that are all equally far apart: debiased HSIC with itself is 0"
 	case self == 0:
-		return "constant features: HSIC with itself is 0"
+		return "constant features, or so small that their squares vanish (scale them): HSIC with itself is 0"
+	case math.Abs(self) <= smallestHSIC:
+		return fmt.Sprintf("features so small that their squares lose digits (scale them): HSIC with itself is %.3g", self)
 	}
 	return fmt.Sprintf("%s HSIC with itself is %.3g, 0 but for rounding: the rows are all equally far apart", estimatorName(e), self)
 }
