@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cambium-kernels/cambium"
 	"github.com/cambium-kernels/cambium/cka"
@@ -33,8 +35,8 @@ type ckaCompare struct {
 	Estimator    string  `enum:"biased,debiased," default:"" help:"biased (default) or debiased (default with --batch)."`
 	Kernel       string  `enum:"linear,rbf" default:"linear" help:"linear or rbf."`
 	RBFFraction  float64 `name:"rbf-fraction" default:"1.0" help:"Bandwidth of rbf: this fraction of the median distance."`
-	Batch        int     `placeholder:"N" help:"Minibatch CKA over batches of N rows, which alone are in memory."`
-	Permutations int     `placeholder:"N" help:"p-values by N random matchings of the rows."`
+	Batch        number1 `placeholder:"N" help:"Minibatch CKA over batches of N rows, which alone are in memory (compressed .npz: the arrays too)."`
+	Permutations number1 `placeholder:"N" help:"p-values by N random matchings of the rows."`
 	Groups       string  `placeholder:"FILE" help:"Group of each row (.npy, integers): groups are permuted whole."`
 	Shard        string  `placeholder:"I/N" help:"Only this part of the batches; counted from 0 or from 1. Needs --batch and --state."`
 	State        string  `placeholder:"FILE" help:"Keep the sums over batches in FILE, and go on from them. Needs --batch."`
@@ -46,12 +48,10 @@ type ckaCompare struct {
 // Validate refuses flags that contradict each other: wrong usage.
 func (c *ckaCompare) Validate() error {
 	switch {
-	case c.Batch < 0 || c.Batch > 0 && c.Batch < kernels.Unbiased.MinRows():
+	case c.Batch > 0 && int(c.Batch) < kernels.Unbiased.MinRows():
 		return fmt.Errorf("--batch %d: the debiased estimator needs batches of %d rows or more", c.Batch, kernels.Unbiased.MinRows())
 	case c.Batch > 0 && c.Estimator == "biased":
 		return errors.New("--batch sums debiased terms: leave out --estimator biased")
-	case c.Permutations < 0:
-		return fmt.Errorf("--permutations %d is negative", c.Permutations)
 	case c.Permutations > 0 && c.Batch > 0:
 		return errors.New("--permutations needs all rows at once: leave out --batch")
 	case c.Groups != "" && c.Permutations == 0:
@@ -71,6 +71,19 @@ func (c *ckaCompare) Validate() error {
 	return c.ckaOutput.Validate()
 }
 
+// number1 is a count of one or more on the command line.
+type number1 int
+
+// UnmarshalText reads a whole number from 1 on.
+func (n *number1) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseInt(string(text), 10, 32)
+	if err != nil || v < 1 {
+		return fmt.Errorf("%q is no whole number from 1 on", text)
+	}
+	*n = number1(v)
+	return nil
+}
+
 func (c *ckaCompare) parseShard() error {
 	c.shard, c.shards = 0, 1
 	if c.Shard == "" {
@@ -87,6 +100,9 @@ func (c *ckaCompare) parseShard() error {
 
 // Run compares and prints.
 func (c *ckaCompare) Run(ctx context.Context, common *common, t *terminal) error {
+	if err := distinct(append(c.files(common), named{"X", c.X}, named{"Y", c.Y}, named{"--groups", c.Groups}, named{"--state", c.State})); err != nil {
+		return fmt.Errorf("cka: %w", err)
+	}
 	in, err := openLayers(c.X, c.Y)
 	if err != nil {
 		return fmt.Errorf("cka: %w", err)
@@ -150,7 +166,7 @@ func (c *ckaCompare) whole(ctx context.Context, common *common, t *terminal, b k
 		return fmt.Errorf("cka: %w", err)
 	}
 	o := c.options()
-	if err := sayEstimate(ctx, t, b, x, y, o, c.Permutations); err != nil {
+	if err := sayEstimate(ctx, t, b, x, y, o, int(c.Permutations)); err != nil {
 		return err
 	}
 	bar := t.progress("comparing")
@@ -168,12 +184,12 @@ func (c *ckaCompare) whole(ctx context.Context, common *common, t *terminal, b k
 	if c.Permutations > 0 {
 		bar := t.progress("permuting")
 		o.Compute.Progress = bar.step
-		p, err := cka.Permute(ctx, b, x, y, o, cka.Permutations{Count: c.Permutations, Seed: common.Seed, Groups: groups})
+		p, err := cka.Permute(ctx, b, x, y, o, cka.Permutations{Count: int(c.Permutations), Seed: common.Seed, Groups: groups})
 		bar.end()
 		if err != nil {
 			return err
 		}
-		report.permuted(p, c.Permutations)
+		report.permuted(p, int(c.Permutations))
 	}
 	o.Compute.Progress = nil
 	if err := report.shares(ctx, b, x, y, o.Compute); err != nil {
@@ -184,13 +200,16 @@ func (c *ckaCompare) whole(ctx context.Context, common *common, t *terminal, b k
 
 // minibatch adds up batches, those of one shard if asked, and keeps the sums.
 func (c *ckaCompare) minibatch(ctx context.Context, common *common, t *terminal, b kernels.Backend, in *layers) error {
-	plan := cka.Plan{X: in.names(in.x), Rows: in.rows, Batch: c.Batch}
+	plan := cka.Plan{X: in.names(in.x), Rows: in.rows, Batch: int(c.Batch)}
+	var err error
+	if plan.Data, err = in.digest(); err != nil {
+		return fmt.Errorf("cka: %w", err)
+	}
 	if in.two() {
 		plan.Y = in.names(in.y)
 	}
 	if c.Kernel == "rbf" {
 		plan.Kernel = kernels.Gaussian
-		var err error
 		if plan.Variance, err = c.bandwidths(ctx, b, in); err != nil {
 			return err
 		}
@@ -205,14 +224,21 @@ func (c *ckaCompare) minibatch(ctx context.Context, common *common, t *terminal,
 	if n := state.Seen(); n > 0 {
 		fmt.Fprintf(t.talk, "%s holds %d of %d batches already\n", c.State, n, plan.Batches())
 	}
+	if c.State != "" {
+		if err := writeState(c.State, state); err != nil { // a folder that is missing shows now and not at the end
+			return err
+		}
+	}
 	bar := t.progress("batches")
 	err = c.addBatches(ctx, b, in, state, bar.step)
 	bar.end()
 	if c.State != "" && (err == nil || ctx.Err() != nil) { // what is done is kept
-		err = errors.Join(err, writeState(c.State, state))
-	}
-	if ctx.Err() != nil && c.State != "" {
-		fmt.Fprintf(t.talk, "%s holds %d of %d batches: the same command goes on from there\n", c.State, state.Seen(), plan.Batches())
+		if failed := writeState(c.State, state); failed != nil {
+			return &unsavedError{failed}
+		}
+		if err != nil {
+			fmt.Fprintf(t.talk, "%s holds %d of %d batches: the same command goes on from there\n", c.State, state.Seen(), plan.Batches())
+		}
 	}
 	if err != nil {
 		return err
@@ -223,11 +249,16 @@ func (c *ckaCompare) minibatch(ctx context.Context, common *common, t *terminal,
 	return reportState(common, t, state, b.Info().Name, c.ckaOutput)
 }
 
-// addBatches adds the batches of the shard that the state lacks.
+// saveEvery is how much work is lost at most when the process is killed.
+const saveEvery = 30 * time.Second
+
+// addBatches adds the batches of the shard that the state lacks, and writes the
+// state now and then.
 func (c *ckaCompare) addBatches(ctx context.Context, b kernels.Backend, in *layers, state *cka.State, step func(done, total int)) error {
 	plan := state.Plan()
 	n := plan.Batches()
 	from, to := n*c.shard/c.shards, n*(c.shard+1)/c.shards
+	saved := time.Now()
 	for k := from; k < to; k++ {
 		if !state.Has(k) {
 			first, last := plan.Range(k)
@@ -238,6 +269,12 @@ func (c *ckaCompare) addBatches(ctx context.Context, b kernels.Backend, in *laye
 			if err := state.Add(ctx, b, k, x, y, kernels.Options{}); err != nil {
 				return err
 			}
+		}
+		if c.State != "" && time.Since(saved) > saveEvery {
+			if err := writeState(c.State, state); err != nil {
+				return err
+			}
+			saved = time.Now()
 		}
 		step(k+1-from, to-from)
 	}
@@ -281,6 +318,13 @@ func (c *ckaMerge) Validate() error { return c.ckaOutput.Validate() }
 
 // Run adds the states and prints the result.
 func (c *ckaMerge) Run(common *common, t *terminal) error {
+	files := c.files(common)
+	for _, name := range c.States {
+		files = append(files, named{"STATE", name})
+	}
+	if err := distinct(files); err != nil {
+		return fmt.Errorf("cka merge: %w", err)
+	}
 	var sum *cka.State
 	for _, name := range c.States {
 		s, err := readState(name)
@@ -294,6 +338,11 @@ func (c *ckaMerge) Run(common *common, t *terminal) error {
 		}
 	}
 	return reportState(common, t, sum, "", c.ckaOutput)
+}
+
+// files are those that the command writes.
+func (c *ckaOutput) files(common *common) []named {
+	return []named{{"--csv", c.CSV}, {"--plot", c.Plot}, {"--cpuprofile", common.CPUProfile}}
 }
 
 // Validate refuses an unknown kind of picture: wrong usage.

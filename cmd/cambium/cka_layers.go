@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +50,7 @@ func openLayers(x, y string) (in *layers, err error) {
 	first := in.x[0]
 	for _, l := range in.all() {
 		if l.rows != first.rows {
-			return in, fmt.Errorf("layer %s has %d rows, layer %s %d: row i must be the same example in all of them", l.name, l.rows, first.name, first.rows)
+			return in, fmt.Errorf("layer %s has %d rows, layer %s %d: row i must be the same example in all of them", shown(l.name), l.rows, shown(first.name), first.rows)
 		}
 	}
 	in.rows = first.rows
@@ -78,7 +80,7 @@ func (in *layers) open(path string) ([]layer, error) {
 		l := layer{name: t.Name, tensor: t, width: 1}
 		switch {
 		case !t.DType.Float() || len(t.Shape) < 2 && !only || len(t.Shape) == 0:
-			passed = append(passed, fmt.Sprintf("%s (%s, %d dimensions)", t.Name, t.DType, len(t.Shape)))
+			passed = append(passed, fmt.Sprintf("%s (%s, %d dimensions)", shown(t.Name), t.DType, len(t.Shape)))
 			continue
 		case t.Shape[0] > 0:
 			l.width = t.Elements() / t.Shape[0]
@@ -200,6 +202,36 @@ func (l *layer) sample(n int) (kernels.Matrix, error) {
 		}
 	}
 	return kernels.Of(data, n, l.width, l.width)
+}
+
+// digestRows is how many rows of each layer, evenly spaced, a digest looks at.
+const digestRows = 64
+
+// digest names the data for a state: shapes, types, and a sample of the rows, so
+// that another file of the same form is not taken for this one. It does not read
+// the whole file, which each shard would have to.
+func (in *layers) digest() (string, error) {
+	h := sha256.New()
+	for i, l := range in.all() {
+		fmt.Fprintf(h, "%d %q %s %v\n", i, l.name, l.tensor.DType, l.tensor.Shape)
+		n := min(digestRows, l.rows)
+		for k := range n {
+			row := 0
+			if n > 1 {
+				row = int(int64(k) * int64(l.rows-1) / int64(n-1)) // the first and the last among them
+			}
+			part, err := l.tensor.Slice(row, row+1)
+			if err != nil {
+				return "", err
+			}
+			b := make([]byte, part.Bytes())
+			if err := part.ReadBytes(b, 0); err != nil {
+				return "", err
+			}
+			h.Write(b)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
 // readGroups reads one integer a row; nil if no file is named.

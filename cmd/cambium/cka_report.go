@@ -53,6 +53,8 @@ type ckaReport struct {
 	ColShares    []layerShares `json:"col_shares,omitempty"`
 	Undefined    []undefined   `json:"undefined"`
 	Backend      string        `json:"backend,omitempty"`
+
+	two bool // cols are layers of another file
 }
 
 // undefined is a layer whose values are null.
@@ -75,6 +77,7 @@ func newReport(r *cka.Result, in *layers, o cka.Options) *ckaReport {
 		cols = in.y
 	}
 	report := resultReport(r, in.names(in.x), in.names(cols), o)
+	report.two = in.two()
 	for _, l := range in.x {
 		report.RowWidths = append(report.RowWidths, l.width)
 	}
@@ -137,9 +140,9 @@ func (r *ckaReport) refuse(two bool) error {
 	}
 	u := r.Undefined[0]
 	if len(r.Undefined) == 1 || !two && len(r.Rows) == 1 {
-		return fmt.Errorf("cka: layer %s: %s", u.Layer, u.Reason)
+		return fmt.Errorf("cka: layer %s: %s", shown(u.Layer), u.Reason)
 	}
-	return fmt.Errorf("cka: no pair of layers has a CKA; the first, %s: %s", u.Layer, u.Reason)
+	return fmt.Errorf("cka: no pair of layers has a CKA; the first, %s: %s", shown(u.Layer), u.Reason)
 }
 
 // permuted fills in p-values; where CKA is undefined there is none.
@@ -221,6 +224,16 @@ func (r *ckaReport) write(c *common, t *terminal, out ckaOutput) error {
 	for i, s := range r.RowShares {
 		r.warn(t, r.Rows[i], s)
 	}
+	if r.two {
+		for i, s := range r.ColShares {
+			r.warn(t, r.Cols[i], s)
+		}
+	}
+	if out.Plot != "" {
+		if err := plot.Write(out.Plot, r.heatMap()); err != nil {
+			return fmt.Errorf("cka: %w", err)
+		}
+	}
 	if out.CSV != "" {
 		text, err := r.csv()
 		if err != nil {
@@ -233,16 +246,11 @@ func (r *ckaReport) write(c *common, t *terminal, out ckaOutput) error {
 			return fmt.Errorf("cka: %w", err)
 		}
 	}
-	if out.Plot != "" {
-		if err := plot.Write(out.Plot, r.heatMap()); err != nil {
-			return fmt.Errorf("cka: %w", err)
-		}
-	}
 	if c.JSON {
 		return printJSON(t.out, r)
 	}
 	for _, u := range r.Undefined {
-		fmt.Fprintf(t.talk, "layer %s (%s): undefined: %s\n", u.Layer, u.Side, u.Reason)
+		fmt.Fprintf(t.talk, "layer %s (%s): undefined: %s\n", shown(u.Layer), u.Side, u.Reason)
 	}
 	return r.print(t)
 }
@@ -253,10 +261,10 @@ const outlierShare = 0.5
 
 func (r *ckaReport) warn(t *terminal, layer string, s layerShares) {
 	if s.Row > outlierShare {
-		fmt.Fprintf(t.talk, "layer %s: one row holds %.0f %% of the variation, so CKA compares that row above all\n", layer, 100*s.Row)
+		fmt.Fprintf(t.talk, "layer %s: one row holds %.0f %% of the variation, so CKA compares that row above all\n", shown(layer), 100*s.Row)
 	}
 	if s.Column > outlierShare {
-		fmt.Fprintf(t.talk, "layer %s: one column holds %.0f %% of the variation, so CKA compares that feature above all\n", layer, 100*s.Column)
+		fmt.Fprintf(t.talk, "layer %s: one column holds %.0f %% of the variation, so CKA compares that feature above all\n", shown(layer), 100*s.Column)
 	}
 }
 
@@ -322,13 +330,22 @@ func (r *ckaReport) print(t *terminal) error {
 	}
 	var b strings.Builder
 	b.WriteString(r.title() + "\n\n")
-	writeTable(&b, r.Rows, r.Cols, r.CKA, "%.4f")
+	rows, cols := shownAll(r.Rows), shownAll(r.Cols)
+	writeTable(&b, rows, cols, r.CKA, "%.4f")
 	if len(r.PValue) > 0 {
 		fmt.Fprintf(&b, "\np-values, %d permutations\n\n", r.Permutations)
-		writeTable(&b, r.Rows, r.Cols, r.PValue, "%.4g")
+		writeTable(&b, rows, cols, r.PValue, "%.4g")
 	}
 	_, err := io.WriteString(t.out, b.String())
 	return err
+}
+
+func shownAll(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = shown(name)
+	}
+	return out
 }
 
 // writeTable aligns a matrix with its names.

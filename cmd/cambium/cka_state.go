@@ -50,6 +50,13 @@ func openState(path string, plan cka.Plan) (*cka.State, error) {
 	return empty, nil
 }
 
+// unsavedError says that an interrupted run could not keep what it had done.
+type unsavedError struct{ err error }
+
+func (e *unsavedError) Error() string { return e.err.Error() }
+
+func (e *unsavedError) Unwrap() error { return e.err }
+
 // writeState replaces a state file.
 func writeState(path string, s *cka.State) error {
 	data, err := s.MarshalBinary()

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cambium-kernels/cambium/kernels"
 	"github.com/cambium-kernels/cambium/weights"
 )
 
@@ -267,9 +270,11 @@ func TestCKAUsage(t *testing.T) {
 		{[]string{good, "--estimator", "odd"}, "odd"},
 		{[]string{good, "--kernel", "odd"}, "odd"},
 		{[]string{good, "--batch", "3"}, "--batch 3"},
-		{[]string{good, "--batch=-1"}, "--batch -1"},
+		{[]string{good, "--batch=-1"}, "--batch: \"-1\""},
+		{[]string{good, "--batch", "0"}, "--batch: \"0\""},
 		{[]string{good, "--batch", "4", "--estimator", "biased"}, "--estimator biased"},
-		{[]string{good, "--permutations=-1"}, "--permutations -1"},
+		{[]string{good, "--permutations=-1"}, "--permutations: \"-1\""},
+		{[]string{good, "--permutations", "0"}, "--permutations: \"0\""},
 		{[]string{good, "--permutations", "1", "--batch", "4"}, "--permutations"},
 		{[]string{good, "--groups", good}, "--groups"},
 		{[]string{good, "--kernel", "rbf", "--rbf-fraction", "0"}, "--rbf-fraction 0"},
@@ -473,5 +478,131 @@ func TestCKAOrder(t *testing.T) {
 	}
 	if r := ckaJSON(t, writeArrays(t, "a.safetensors", arrays...)); !slices.Equal(r.Rows, []string{"h.0", "h.9", "h.10"}) {
 		t.Errorf("rows %v", r.Rows)
+	}
+}
+
+// Nothing that is read is written, and no folder is found missing after the work.
+func TestCKAOutputs(t *testing.T) {
+	folder := t.TempDir()
+	x := filepath.Join(folder, "x.svg") // an unlucky name
+	if err := weights.Write(x, []weights.Array{weights.Float64s("a", sixX, 6, 2)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := func(name string) string { return filepath.Join(folder, name) }
+	for _, c := range []struct {
+		args []string
+		text string
+	}{
+		{[]string{"--csv", x}, "--csv and X are the same file"},
+		{[]string{"--plot", x}, "--plot and X are the same file"},
+		{[]string{"--batch", "6", "--state", x}, "--state and X are the same file"},
+		{[]string{"--csv", out("f.svg"), "--plot", out("f.svg")}, "--csv and --plot are the same file"},
+		{[]string{"--csv", filepath.Join(folder, "none", "a.csv")}, "none"},
+		{[]string{"--plot", filepath.Join(folder, "none", "a.svg")}, "none"},
+		{[]string{"--batch", "6", "--state", filepath.Join(folder, "none", "s")}, "none"},
+		{[]string{"--csv", filepath.Join(x, "a.csv")}, "x.svg"},
+	} {
+		code, stdout, talk := invoke(t.Context(), append([]string{"cka", x, "--quiet"}, c.args...)...)
+		if code != exitFailed || stdout != "" || !strings.Contains(talk, c.text) || strings.Count(talk, "\n") != 1 {
+			t.Errorf("%v: exit code %d, stderr %q", c.args, code, talk)
+		}
+	}
+	left, err := os.ReadDir(folder)
+	if after, _ := os.ReadFile(x); err != nil || len(left) != 1 || !bytes.Equal(before, after) {
+		t.Errorf("files afterwards: %v, %v", left, err)
+	}
+}
+
+// A state is of its data: the same form with other numbers is another comparison.
+func TestCKAStateOfOtherData(t *testing.T) {
+	data := noise(1, 40*3)
+	state := filepath.Join(t.TempDir(), "state")
+	first := writeArrays(t, "a.safetensors", weights.Float64s("a", data, 40, 3))
+	if code, _, talk := invoke(t.Context(), "cka", first, "--batch", "10", "--state", state); code != exitDone {
+		t.Fatalf("exit code %d: %s", code, talk)
+	}
+	data[39*3+1]++ // the last row is in the digest
+	second := writeArrays(t, "a.safetensors", weights.Float64s("a", data, 40, 3))
+	if code, _, talk := invoke(t.Context(), "cka", second, "--batch", "10", "--state", state); code != exitFailed || !strings.Contains(talk, "another comparison") {
+		t.Errorf("resumed with other data: exit code %d, %q", code, talk)
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	if code, _, talk := invoke(t.Context(), "cka", second, "--batch", "10", "--state", other); code != exitDone {
+		t.Fatalf("exit code %d: %s", code, talk)
+	}
+	if code, _, talk := invoke(t.Context(), "cka", "merge", state, other); code != exitFailed || !strings.Contains(talk, "do not belong together") {
+		t.Errorf("merged with other data: exit code %d, %q", code, talk)
+	}
+}
+
+// Interrupted while the state cannot be written: that is said, and not that it was kept.
+func TestCKAInterruptedUnsaved(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "gone")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := writeArrays(t, "a.safetensors", weights.Float64s("a", noise(1, 40*3), 40, 3))
+	in, err := openLayers(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.close()
+	state := filepath.Join(folder, "state")
+	c := ckaCompare{Batch: 10, State: state, Kernel: "linear", shards: 1}
+	ctx, cancel := context.WithCancel(t.Context())
+	b, done, err := openBackend(ctx, &common{}, &terminal{io.Discard, io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	var talk bytes.Buffer
+	watch := interrupting{b, func() { cancel(); _ = os.RemoveAll(folder) }}
+	err = c.minibatch(ctx, &common{}, &terminal{io.Discard, &talk}, watch, in)
+	var unsaved *unsavedError
+	if !errors.As(err, &unsaved) || strings.Contains(talk.String(), "goes on") {
+		t.Errorf("error %v, stderr %q", err, talk.String())
+	}
+	var line bytes.Buffer
+	if code := finish(ctx, &line, err); code != exitInterrupted || !strings.Contains(line.String(), "interrupted, and the state was not kept") {
+		t.Errorf("exit code %d, %q", code, line.String())
+	}
+}
+
+// interrupting is a backend in whose first operation the user interrupts.
+type interrupting struct {
+	kernels.Backend
+	interrupt func()
+}
+
+func (i interrupting) HSICMatrix(ctx context.Context, dst kernels.HSICTable, x, y []kernels.Matrix, k kernels.Kernel, e kernels.Estimator, o kernels.Options) error {
+	i.interrupt()
+	return i.Backend.HSICMatrix(ctx, dst, x, y, k, e, o)
+}
+
+func TestShown(t *testing.T) {
+	for name, want := range map[string]string{"layers.1 λ": "layers.1 λ", "a\nb": `"a\nb"`, "\x1b[2J": `"\x1b[2J"`, "": ""} {
+		if got := shown(name); got != want {
+			t.Errorf("%q is shown as %s, want %s", name, got, want)
+		}
+	}
+	path := writeArrays(t, "a.safetensors", weights.Float64s("evil\x1b[2J", sixX, 6, 2), weights.Float64s("b", slices.Repeat([]float64{1}, 12), 6, 2))
+	_, out, talk := invoke(t.Context(), "cka", path)
+	if strings.Contains(out+talk, "\x1b") || !strings.Contains(out, `evil\x1b[2J`) {
+		t.Errorf("a name reaches the terminal raw:\n%q\n%q", out, talk)
+	}
+}
+
+// Outliers in the second file are warned about too.
+func TestCKAWarnsOfBothFiles(t *testing.T) {
+	plain := writeNPY(t, "plain.npy", "<f8", noise(1, 12*4), 12, 4)
+	column := writeNPY(t, "column.npy", "<f8", noiseColumn(), 12, 4)
+	for _, args := range [][]string{{plain, column}, {column, plain}} {
+		if _, _, talk := invoke(t.Context(), append([]string{"cka"}, args...)...); strings.Count(talk, "layer column: one column holds 100 %") != 1 {
+			t.Errorf("%v: %q", args, talk)
+		}
 	}
 }

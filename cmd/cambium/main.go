@@ -11,6 +11,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -71,7 +72,7 @@ type terminal struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -112,9 +113,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		kctx.BindTo(ctx, (*context.Context)(nil))
 		err = errors.Join(kctx.Run(&a.common, &terminal{stdout, talk}), stopProfile())
 	}
+	return finish(ctx, stderr, err)
+}
+
+// finish says how a command ended and returns the exit code.
+func finish(ctx context.Context, stderr io.Writer, err error) int {
+	var unsaved *unsavedError
 	switch {
 	case err == nil:
 		return exitDone
+	case ctx.Err() != nil && errors.As(err, &unsaved):
+		return complain(stderr, fmt.Errorf("interrupted, and the state was not kept: %w", unsaved), exitInterrupted)
 	case ctx.Err() != nil:
 		return complain(stderr, errors.New("interrupted"), exitInterrupted)
 	default:

@@ -82,9 +82,12 @@ func sayEstimate(ctx context.Context, t *terminal, b kernels.Backend, x, y []ker
 	perFlop := time.Since(begun).Seconds() / (rows * rows * (float64(sample.Cols) + 1))
 	seconds := perFlop * n * n * (width + pairs)
 	kept := 0.0
+	if o.Kernel == kernels.Gaussian { // the distances whose median is wanted
+		kept = 4 * n * n
+	}
 	if permutations > 0 { // one multiplication an entry of the triangle, without blocking
 		seconds += 4 * perFlop * float64(permutations) * n * n / 2 * pairs
-		kept = 4*n*n*float64(len(x)) + 12*n*n
+		kept = max(kept, 4*n*n*float64(len(x))+12*n*n)
 	}
 	if seconds < longRun {
 		return nil
