@@ -221,7 +221,7 @@ func (t *permutationTest) run(counts []int, limit, right []float64, count int) e
 				}
 				t.inner(sums, right, t.order(k), row)
 				for i, s := range sums {
-					if counts[i] >= 0 && s >= limit[i] {
+					if t.left[i] != nil && s >= limit[i] {
 						own[i]++
 					}
 				}
