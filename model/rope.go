@@ -196,14 +196,15 @@ func (c *reader) ropeParams(layerKind string) *ropeParams {
 // nestedParams returns the entry of one kind of block.
 func (c *reader) nestedParams(params map[string]any, layerKind string) map[string]any {
 	for _, k := range slices.Sorted(maps.Keys(params)) {
-		if k != fullAttention && k != slidingAttention {
+		_, ok := params[k].(map[string]any)
+		switch {
+		case k != fullAttention && k != slidingAttention:
 			c.refuse("rope_parameters: "+k, params[k])
+		case !ok && params[k] != nil:
+			c.wrong("rope_parameters: "+k, "an object", params[k])
 		}
 	}
-	v, ok := params[layerKind].(map[string]any)
-	if !ok && params[layerKind] != nil {
-		c.wrong("rope_parameters: "+layerKind, "an object", params[layerKind])
-	}
+	v, _ := params[layerKind].(map[string]any)
 	return v
 }
 
