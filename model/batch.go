@@ -48,7 +48,7 @@ func (m *Model) spansOf(b Batch) (*spans, error) {
 			return nil, fmt.Errorf("sequence %d has no tokens: %w", i, ErrInput)
 		case m.positions.weight != nil && len(seq) > m.config.MaxPositions:
 			return nil, fmt.Errorf("sequence %d has %d tokens, the model has %d positions: %w", i, len(seq), m.config.MaxPositions, ErrInput)
-		case b.Mask != nil && len(b.Mask[i]) != len(seq):
+		case len(b.Mask) > 0 && len(b.Mask[i]) != len(seq):
 			return nil, fmt.Errorf("mask %d has %d values for %d tokens: %w", i, len(b.Mask[i]), len(seq), ErrInput)
 		}
 		for k, id := range seq {
@@ -89,7 +89,7 @@ func (s *spans) add(n int) error {
 		return fmt.Errorf("more than %d tokens in a batch: %w", math.MaxInt32, ErrInput)
 	}
 	for i := range n {
-		s.positions = append(s.positions, int32(i)) //nolint:gosec // checked above
+		s.positions = append(s.positions, int32(i))
 	}
 	s.starts = append(s.starts, int32(s.rows())) //nolint:gosec // checked above
 	s.longest = max(s.longest, n)

@@ -321,7 +321,7 @@ func (c *reader) first(keys ...string) string {
 // read resolves everything.
 func (c *reader) read(kind string) *Config {
 	m := &Config{
-		Type: kind, Norm: c.family.norm, Offset: c.offset, Causal: c.causal,
+		Type: kind, Norm: c.norm, Offset: c.offset, Causal: c.causal,
 		Blocks: c.count(c.first("num_hidden_layers", "n_layer")), Width: c.count(c.first("hidden_size", "n_embd")),
 		Heads:          c.count(c.first("num_attention_heads", "n_head")),
 		EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,

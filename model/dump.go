@@ -80,7 +80,10 @@ func OpenDump(path string) (d *Dump, err error) {
 	if metadata["source"] == "output_hidden_states" && d.blocks[len(d.blocks)-1].output.Name == statePrefix+strconv.Itoa(len(d.blocks)) {
 		d.blocks[len(d.blocks)-1].Normed = true
 	}
-	return d, d.sequences(tensors)
+	if err := d.sequences(tensors); err != nil {
+		return d, err
+	}
+	return d, nil
 }
 
 // open lists the tensors of a file or folder.
@@ -241,7 +244,7 @@ func (d *Dump) sequences(tensors map[string]*weights.Tensor) error {
 		}
 		n++
 		if d.kept != nil {
-			d.kept = append(d.kept, int32(i)) //nolint:gosec // a row
+			d.kept = append(d.kept, int32(i))
 		}
 	}
 	if n == 0 {

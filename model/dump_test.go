@@ -73,7 +73,9 @@ func TestDumpChain(t *testing.T) {
 		{
 			"a whole sequence masked", nil,
 			append(chain(3, 2, 3, 2), weights.Int64s("attention_mask", []int64{0, 0, 0, 0, 1, 0}, 6)),
-			[]int32{0, 1}, []int{4}, false,
+			[]int32{0, 1},
+			[]int{4},
+			false,
 		},
 		{"normed", map[string]string{"source": "output_hidden_states"}, chain(3, 2, 3, 2), []int32{0, 3, 6}, nil, true},
 		{"hooks", map[string]string{"source": "hooks"}, chain(3, 2, 3, 2), []int32{0, 3, 6}, nil, false},

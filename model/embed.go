@@ -35,7 +35,7 @@ func (p *pass) embedAll(ctx context.Context) error {
 	}
 	slices.Sort(ids)
 	for i, id := range ids {
-		seen[id] = int32(i) //nolint:gosec // fewer than ids
+		seen[id] = int32(i)
 	}
 	table, err := p.rows(ctx, p.embedding.weight, ids)
 	if err != nil {
@@ -46,10 +46,9 @@ func (p *pass) embedAll(ctx context.Context) error {
 		if pair.weight == nil {
 			continue
 		}
-		if rows, _ := rowsOf(pair.weight); true {
-			if extra[i], err = p.load(ctx, pair.weight, 0, rows); err != nil {
-				return err
-			}
+		rows, _ := rowsOf(pair.weight)
+		if extra[i], err = p.load(ctx, pair.weight, 0, rows); err != nil {
+			return err
 		}
 	}
 	for k, b := range p.states.batches {
@@ -137,7 +136,7 @@ func (p *pass) embedImages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	positions, err := p.fold(p.Model.positions.weight, patches+1, width)
+	positions, err := p.fold(p.positions.weight, patches+1, width)
 	if err != nil {
 		return err
 	}

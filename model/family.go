@@ -37,9 +37,6 @@ const (
 	slotCount
 )
 
-// norm reports whether the slot is a normalisation's.
-func (s slot) norm() bool { return s <= normK }
-
 // A layout names the tensors of a family, without .weight and .bias.
 type layout struct {
 	prefixes  []string // of the names outside blocks too; the one that the embedding has
@@ -362,7 +359,7 @@ var refusedTypes = reasons(map[string][]string{
 	"not a stack of attention blocks alone": {
 		"mamba", "mamba2", "falcon_mamba", "rwkv", "recurrent_gemma", "bamba", "zamba", "zamba2", "nemotron_h", "granitemoehybrid", "lfm2",
 	},
-	"an encoder with a decoder": {"t5", "mt5", "bart", "mbart", "pegasus", "whisper", "marian", "t5gemma"},
+	"an encoder with a decoder":                            {"t5", "mt5", "bart", "mbart", "pegasus", "whisper", "marian", "t5gemma"},
 	"a model with inputs to each layer besides the states": {"gemma3n", "gemma3n_text", "gemma4", "gemma4_text"},
 })
 

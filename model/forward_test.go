@@ -547,7 +547,7 @@ func (s packed) Tensor(name string) (Tensor, error) {
 	return packedTensor{t, out.Bytes(), cols}, nil
 }
 
-func (t packedTensor) DType() kernels.DType    { return kernels.Float32 }
+func (t packedTensor) DType() kernels.DType     { return kernels.Float32 }
 func (t packedTensor) Quant() kernels.QuantType { return kernels.Q8_0 }
 func (t packedTensor) Blocks(dst []byte, from int) error {
 	copy(dst, t.blocks[from*t.cols/32*34:])

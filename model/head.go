@@ -54,7 +54,7 @@ func equal(ctx context.Context, a, b Tensor) (bool, error) {
 			if read[i], err = hostMatrix(t.DType(), n, cols); err != nil {
 				return false, err
 			}
-			if err = errors.Join(ctx.Err(), t.Rows(read[i], from)); err != nil {
+			if err := errors.Join(ctx.Err(), t.Rows(read[i], from)); err != nil {
 				return false, err
 			}
 		}

@@ -151,12 +151,12 @@ func TestHeadErrors(t *testing.T) {
 		sentinel error
 		mentions string
 	}{
-		"an encoder":      {bert.source, ErrUnsupported, "bert"},
-		"no norm":         {without(llama, "model.norm.weight"), ErrTensors, "final norm model.norm"},
-		"no head":         {without(llama, "lm_head.weight"), ErrTensors, "lm_head"},
-		"two heads":       {edit(t, llama.source).set(t, map[string]any{"tie_word_embeddings": true}), ErrConfig, "which one counts"},
-		"tied":            {without(llama, "lm_head.weight").set(t, map[string]any{"tie_word_embeddings": true}), nil, ""},
-		"tied and stored": {tiedAndStored(t, "llama_llama3"), nil, ""},
+		"an encoder":       {bert.source, ErrUnsupported, "bert"},
+		"no norm":          {without(llama, "model.norm.weight"), ErrTensors, "final norm model.norm"},
+		"no head":          {without(llama, "lm_head.weight"), ErrTensors, "lm_head"},
+		"two heads":        {edit(t, llama.source).set(t, map[string]any{"tie_word_embeddings": true}), ErrConfig, "which one counts"},
+		"tied":             {without(llama, "lm_head.weight").set(t, map[string]any{"tie_word_embeddings": true}), nil, ""},
+		"tied and stored":  {tiedAndStored(t, "llama_llama3"), nil, ""},
 		"the same in bits": {tiedAndStored(t, "mistral").set(t, map[string]any{"tie_word_embeddings": true}), nil, ""},
 	} {
 		err := loss(c.src)
@@ -167,18 +167,45 @@ func TestHeadErrors(t *testing.T) {
 	x, _ := hostMatrix(kernels.Float32, 2, 16)
 	narrow, _ := hostMatrix(kernels.Float32, 2, 15)
 	calls := map[string]func() error{
-		"narrow logits":    func() error { _, err := llama.Logits(t.Context(), b, narrow, Options{}); return err },
-		"narrow states":    func() error { _, err := llama.LogProbs(t.Context(), b, narrow, nil, nil, Options{}); return err },
-		"fewer targets":    func() error { _, err := llama.LogProbs(t.Context(), b, x, []int32{0}, nil, Options{}); return err },
-		"target":           func() error { _, err := llama.LogProbs(t.Context(), b, x, []int32{0}, []int32{40}, Options{}); return err },
-		"negative target":  func() error { _, err := llama.LogProbs(t.Context(), b, x, []int32{0}, []int32{-1}, Options{}); return err },
-		"row":              func() error { _, err := llama.LogProbs(t.Context(), b, x, []int32{2}, []int32{0}, Options{}); return err },
-		"negative row":     func() error { _, err := llama.LogProbs(t.Context(), b, x, []int32{-1}, []int32{0}, Options{}); return err },
-		"single tokens":    func() error { _, err := llama.Perplexity(t.Context(), b, []Batch{{Tokens: [][]int32{{1}}}}, Options{}); return err },
-		"no context":       func() error { _, err := llama.Score(t.Context(), b, []Question{{Choices: [][]int32{{1}}}}, Options{}); return err },
-		"no choices":       func() error { _, err := llama.Score(t.Context(), b, []Question{{Context: []int32{1}}}, Options{}); return err },
-		"an empty choice":  func() error { _, err := llama.Score(t.Context(), b, []Question{{[]int32{1}, [][]int32{{}}}}, Options{}); return err },
-		"a foreign choice": func() error { _, err := llama.Score(t.Context(), b, []Question{{[]int32{1}, [][]int32{{99}}}}, Options{}); return err },
+		"narrow logits": func() error { _, err := llama.Logits(t.Context(), b, narrow, Options{}); return err },
+		"narrow states": func() error { _, err := llama.LogProbs(t.Context(), b, narrow, nil, nil, Options{}); return err },
+		"fewer targets": func() error { _, err := llama.LogProbs(t.Context(), b, x, []int32{0}, nil, Options{}); return err },
+		"target": func() error {
+			_, err := llama.LogProbs(t.Context(), b, x, []int32{0}, []int32{40}, Options{})
+			return err
+		},
+		"negative target": func() error {
+			_, err := llama.LogProbs(t.Context(), b, x, []int32{0}, []int32{-1}, Options{})
+			return err
+		},
+		"row": func() error {
+			_, err := llama.LogProbs(t.Context(), b, x, []int32{2}, []int32{0}, Options{})
+			return err
+		},
+		"negative row": func() error {
+			_, err := llama.LogProbs(t.Context(), b, x, []int32{-1}, []int32{0}, Options{})
+			return err
+		},
+		"single tokens": func() error {
+			_, err := llama.Perplexity(t.Context(), b, []Batch{{Tokens: [][]int32{{1}}}}, Options{})
+			return err
+		},
+		"no context": func() error {
+			_, err := llama.Score(t.Context(), b, []Question{{Choices: [][]int32{{1}}}}, Options{})
+			return err
+		},
+		"no choices": func() error {
+			_, err := llama.Score(t.Context(), b, []Question{{Context: []int32{1}}}, Options{})
+			return err
+		},
+		"an empty choice": func() error {
+			_, err := llama.Score(t.Context(), b, []Question{{[]int32{1}, [][]int32{{}}}}, Options{})
+			return err
+		},
+		"a foreign choice": func() error {
+			_, err := llama.Score(t.Context(), b, []Question{{[]int32{1}, [][]int32{{99}}}}, Options{})
+			return err
+		},
 	}
 	for what, call := range calls {
 		if err := call(); !errors.Is(err, ErrInput) || !strings.HasPrefix(err.Error(), "model: ") {
@@ -249,7 +276,7 @@ func TestSoftSum(t *testing.T) {
 			want += math.Exp(float64(v - logits[target]))
 		}
 		want = -math.Log(want)
-		for cut := range len(logits) {
+		for cut := range logits {
 			s := softSum{top: math.Inf(-1)}
 			s.add(logits[:cut], target)
 			s.add(logits[cut:], target-cut)

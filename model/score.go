@@ -35,8 +35,8 @@ func (m *Model) Perplexity(ctx context.Context, b kernels.Backend, batches []Bat
 		for i, seq := range batch.Tokens {
 			start := s.Sequences(k)[i]
 			for j, id := range seq[1:] {
-				if batch.Mask == nil || batch.Mask[i][j] && batch.Mask[i][j+1] {
-					rows = append(rows, start+int32(j)) //nolint:gosec // a row of the batch
+				if len(batch.Mask) == 0 || batch.Mask[i][j] && batch.Mask[i][j+1] {
+					rows = append(rows, start+int32(j))
 					targets = append(targets, id)
 				}
 			}
