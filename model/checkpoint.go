@@ -5,12 +5,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cambium-kernels/cambium/kernels"
 )
 
 // A tensorPair is the weight of a slot and its bias, if it has one.
 type tensorPair struct {
-	name         string // as the checkpoint has it, without .weight
-	weight, bias Tensor
+	name                 string // as the checkpoint has it, without .weight
+	weightName, biasName string
+	weight, bias         Tensor
 }
 
 // A checkpoint is the tensors of a Source, each at its place in the table.
@@ -111,14 +114,15 @@ func (s *sorter) take(name string, shape ...int) Tensor {
 // linear takes a map from in to out values. In blocks of a family that stores
 // them so, its weight is in x out.
 func (s *sorter) linear(name string, bias, inOut bool, out, in int) tensorPair {
-	p := tensorPair{name: name}
+	p := tensorPair{name: name, weightName: name + weightSuffix}
 	if inOut {
-		p.weight = s.take(name+weightSuffix, in, out)
+		p.weight = s.take(p.weightName, in, out)
 	} else {
-		p.weight = s.take(name+weightSuffix, out, in)
+		p.weight = s.take(p.weightName, out, in)
 	}
 	if bias {
-		p.bias = s.take(name+biasSuffix, out)
+		p.biasName = name + biasSuffix
+		p.bias = s.take(p.biasName, out)
 	}
 	return p
 }
@@ -129,9 +133,10 @@ func (s *sorter) normalisation(name string, width int) tensorPair {
 	if s.left[name+gammaSuffix] {
 		weight, bias = gammaSuffix, betaSuffix
 	}
-	p := tensorPair{name: name, weight: s.take(name+weight, width)}
-	if s.f.norm != 0 { // LayerNorm
-		p.bias = s.take(name+bias, width)
+	p := tensorPair{name: name, weightName: name + weight, weight: s.take(name+weight, width)}
+	if s.f.norm == kernels.LayerNorm {
+		p.biasName = name + bias
+		p.bias = s.take(p.biasName, width)
 	}
 	return p
 }

@@ -160,6 +160,16 @@ func TestParameters(t *testing.T) {
 	if g.Parameters() != want {
 		t.Errorf("%d parameters, want %d", g.Parameters(), want)
 	}
+	w := g.Weights(1)
+	if len(w) != 9 || w[0].Name != "model.layers.1.input_layernorm.weight" || w[0].Role != "norm before attention" || g.Weights(3) != nil || g.Weights(-1) != nil {
+		t.Errorf("%+v", w)
+	}
+	if i := slices.IndexFunc(w, func(w Weight) bool { return w.Role == "queries" }); i < 0 || !slices.Equal(w[i].Shape, []int{24, 16}) || w[i].DType != kernels.Float32 {
+		t.Errorf("%+v", w)
+	}
+	if bert := openGolden(t, "bert").Weights(0); len(bert) != 16 || bert[1].Name != "encoder.layer.0.attention.output.LayerNorm.bias" || !strings.HasSuffix(bert[1].Role, ", bias") {
+		t.Errorf("%+v", bert)
+	}
 	if c := g.Config(); c.Type != "llama" || c.Blocks != 3 || c.HeadDim != 6 || c.KVHeads != 2 || g.Source() == nil {
 		t.Errorf("%+v", c)
 	}
@@ -195,6 +205,9 @@ func TestForeignTypes(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
+	if _, err := Open(filepath.Join("testdata", "golden.py")); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("a file: %v", err)
+	}
 	if _, err := Open(dir); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "model: ") {
 		t.Errorf("no config: %v", err)
 	}

@@ -37,6 +37,14 @@ const (
 	slotCount
 )
 
+var slotNames = [...]string{
+	preA: "norm before attention", postA: "norm behind attention", resA: "norm of the sum with attention",
+	preM: "norm before MLP", postM: "norm behind MLP", resM: "norm of the sum with MLP",
+	normQ: "norm of queries", normK: "norm of keys",
+	query: "queries", key: "keys", value: "values", queryKeyValue: "queries, keys and values", output: "attention output",
+	gate: "MLP gate", up: "MLP up", gateUp: "MLP gate and up", down: "MLP down",
+}
+
 // A layout names the tensors of a family, without .weight and .bias.
 type layout struct {
 	prefixes  []string // of the names outside blocks too; the one that the embedding has

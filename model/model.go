@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/cambium-kernels/cambium/kernels"
 )
 
 // A Model is a checkpoint that has been held against the table. Its methods may
@@ -52,6 +54,34 @@ func (m *Model) Config() *Config { return m.config }
 
 // Parameters returns the number of weights that the forward pass uses.
 func (m *Model) Parameters() int64 { return m.parameters }
+
+// A Weight is a tensor of a block.
+type Weight struct {
+	Name  string // in the checkpoint
+	Role  string // what the block does with it, in words
+	Shape []int
+	DType kernels.DType // as what it is read
+}
+
+// Weights returns the tensors of block i, in the order of the computation; nil
+// if there is no such block.
+func (m *Model) Weights(i int) []Weight {
+	if i < 0 || i >= len(m.blocks) {
+		return nil
+	}
+	var out []Weight
+	for k := range slotCount {
+		pair, ok := m.blocks[i][k]
+		if !ok {
+			continue
+		}
+		out = append(out, Weight{pair.weightName, slotNames[k], pair.weight.Shape(), pair.weight.DType()})
+		if pair.bias != nil {
+			out = append(out, Weight{pair.biasName, slotNames[k] + ", bias", pair.bias.Shape(), pair.bias.DType()})
+		}
+	}
+	return out
+}
 
 // Source returns what the model reads from.
 func (m *Model) Source() Source { return m.source }

@@ -58,6 +58,9 @@ func NewSource(config []byte, arrays weights.Arrays) Source { return &arraySourc
 
 // openDir opens a Hugging Face directory.
 func openDir(path string) (Source, error) {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("model: %s is a file, and a directory with config.json and safetensors files is needed: %w", path, ErrUnsupported)
+	}
 	config, err := readConfig(filepath.Join(path, "config.json"))
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
