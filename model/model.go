@@ -63,8 +63,8 @@ type Weight struct {
 	DType kernels.DType // as what it is read
 }
 
-// Weights returns the tensors of block i, in the order of the computation; nil
-// if there is no such block.
+// Weights returns the tensors of block i, norms first; nil if there is no such
+// block.
 func (m *Model) Weights(i int) []Weight {
 	if i < 0 || i >= len(m.blocks) {
 		return nil
