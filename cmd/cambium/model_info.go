@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -140,7 +141,7 @@ func (r *infoReport) print(out io.Writer) error {
 	for _, x := range r.Tensors {
 		shape := make([]string, len(x.Shape))
 		for i, d := range x.Shape {
-			shape[i] = fmt.Sprint(d)
+			shape[i] = strconv.Itoa(d)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", x.Name, strings.Join(shape, " x "), x.DType, x.Role)
 	}

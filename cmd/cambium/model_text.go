@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/cambium-kernels/cambium/model"
 	"github.com/cambium-kernels/cambium/model/demo"
@@ -41,7 +42,7 @@ func (f *inputFlags) read(ctx context.Context, m *loaded, t *terminal) ([][]int3
 	if f.IDs != "" {
 		return readIDs(f.IDs)
 	}
-	text := ""
+	var text strings.Builder
 	for _, name := range f.Text {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -50,19 +51,19 @@ func (f *inputFlags) read(ctx context.Context, m *loaded, t *terminal) ([][]int3
 		if err != nil {
 			return nil, err
 		}
-		text += string(part)
+		text.Write(part)
 	}
 	if len(f.Text) == 0 {
 		if m.path != "" {
 			return nil, fmt.Errorf("%s: no text (give --text FILE or --ids FILE.npy)", m.name)
 		}
-		text = demo.Text()
+		text.WriteString(demo.Text())
 	}
 	encoder, err := m.encoder()
 	if err != nil {
 		return nil, err
 	}
-	ids, err := encoder.Encode(text, false)
+	ids, err := encoder.Encode(text.String(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ type encoder interface {
 }
 
 // encoder returns the model's tokenizer.
-func (m *loaded) encoder() (encoder, error) {
+func (m *loaded) encoder() (encoder, error) { //nolint:unparam // there is none yet
 	return nil, fmt.Errorf("%s: text needs the model's tokenizer, which is not read here yet (give --ids FILE.npy)", m.name)
 }
 
