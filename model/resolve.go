@@ -64,7 +64,7 @@ func (c *reader) sizes(m *Config) {
 	switch {
 	case m.Heads%m.KVHeads != 0:
 		c.fail("%d heads are no multiple of %d key heads: %w", m.Heads, m.KVHeads, ErrConfig)
-	case m.HeadDim > maxSize/m.Heads:
+	case m.HeadDim > min(maxHead, maxSize/m.Heads):
 		c.fail("%d heads of %d: %w", m.Heads, m.HeadDim, ErrConfig)
 	case c.roped && m.HeadDim%2 != 0:
 		c.fail("rotary positions need an even head dimension, and it is %d: %w", m.HeadDim, ErrConfig)
