@@ -17,7 +17,7 @@ import (
 const (
 	maxSize   = 1 << 24
 	maxBlocks = 4096
-	maxHead   = 1 << 16 // head dimension: a table of frequencies is made of it
+	maxHead   = 1 << 16  // head dimension: a table of frequencies is made of it
 	maxConfig = 16 << 20 // bytes of config.json
 )
 

@@ -78,12 +78,19 @@ func (c *reader) passOver(m *Config) {
 		case slices.Contains(harmless[k], v):
 		case k == "sliding_window" && c.values["use_sliding_window"] == false:
 		case k == "original_max_position_embeddings" && c.roped && c.sameOriginal(v):
+		case k == "layer_types" && c.windowed == nil && allFull(v):
 		case telling[k] || heededBySome[k]:
 			c.refuse(k, v)
 		default:
 			m.Passed = append(m.Passed, k)
 		}
 	}
+}
+
+// allFull reports whether layer_types says nothing but full attention.
+func allFull(v any) bool {
+	list, ok := v.([]any)
+	return ok && !slices.ContainsFunc(list, func(kind any) bool { return kind != fullAttention })
 }
 
 // neutral reports whether v is nothing: null, false, 0, or empty.

@@ -104,7 +104,13 @@ func sayForward(ctx context.Context, t *terminal, b kernels.Backend, m *loaded, 
 		return err
 	}
 	perFlop := time.Since(begun).Seconds() / (2 * rows * float64(w.Rows) * float64(w.Cols))
-	seconds := 2 * float64(m.Parameters()) * float64(tokens) * perFlop
+	weights := 0.0 // of the maps in a block
+	for _, x := range m.Weights(0) {
+		if len(x.Shape) == 2 {
+			weights += float64(x.Shape[0]) * float64(x.Shape[1])
+		}
+	}
+	seconds := 2 * weights * float64(c.Blocks) * float64(tokens) * perFlop
 	if seconds < longRun {
 		return nil
 	}

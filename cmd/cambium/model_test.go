@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -392,6 +393,32 @@ func TestModelErrors(t *testing.T) {
 		if i := strings.Index(last, "cambium: "); c.code == exitFailed && (i < 0 || strings.Count(last[i:], "\n") != 1) {
 			t.Errorf("%s: %q", c.args, talk)
 		}
+	}
+}
+
+// A long pass is announced; a short one is not.
+func TestSayForward(t *testing.T) {
+	m, err := loadModel("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	b, done, err := openBackend(t.Context(), &common{Backend: "cpu"}, &terminal{out: io.Discard, talk: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	var talk strings.Builder
+	if err := sayForward(t.Context(), &terminal{talk: &talk}, b, m, 1); err != nil || talk.Len() > 0 {
+		t.Errorf("one token: %q, %v", talk.String(), err)
+	}
+	if err := sayForward(t.Context(), &terminal{talk: &talk}, b, m, 1<<30); err != nil || !strings.Contains(talk.String(), "for 1073741824 tokens, 384.0 GiB of memory") {
+		t.Errorf("2^30 tokens: %q, %v", talk.String(), err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := sayForward(ended, &terminal{talk: &talk}, b, m, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
 	}
 }
 
