@@ -172,6 +172,37 @@ func TestMask(t *testing.T) {
 	}
 }
 
+// The scale of the embedding is a float64: each value is rounded once.
+func TestEmbeddingScale(t *testing.T) {
+	b := backend(t)
+	g := openGolden(t, "granite")
+	m, err := New(edit(t, g.source).set(t, map[string]any{"embedding_multiplier": 0.1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []int32
+	for id := range int32(40) {
+		ids = append(ids, 39-id, id)
+	}
+	s, err := m.Run(t.Context(), b, []Batch{{Tokens: [][]int32{ids}}}, Options{Drop: Drop{Blocks: []int{0, 1, 2}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _ := hostMatrix(kernels.Float32, 40, 16)
+	if err := g.embedding.weight.Rows(table, 0); err != nil {
+		t.Fatal(err)
+	}
+	data := values(t, table)
+	for row, got := range slices.Collect(slices.Chunk(values(t, s.Matrix(0)), 16)) {
+		for i, v := range got {
+			if want := float32(float64(data[int(ids[row])*16+i]) * 0.1); v != want {
+				t.Fatalf("row %d, id %d, feature %d: %v, want %v", row, ids[row], i, v, want)
+			}
+		}
+	}
+	s.Free()
+}
+
 func TestHooks(t *testing.T) {
 	b := backend(t)
 	g := openGolden(t, "llama")

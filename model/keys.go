@@ -78,7 +78,7 @@ func (c *reader) passOver(m *Config) {
 		case slices.Contains(harmless[k], v):
 		case k == "sliding_window" && c.values["use_sliding_window"] == false:
 		case k == "original_max_position_embeddings" && c.roped && c.sameOriginal(v):
-		case k == "layer_types" && c.windowed == nil && allFull(v):
+		case k == "layer_types" && c.windowed == nil && allFull(v, m.Blocks):
 		case telling[k] || heededBySome[k]:
 			c.refuse(k, v)
 		default:
@@ -87,10 +87,11 @@ func (c *reader) passOver(m *Config) {
 	}
 }
 
-// allFull reports whether layer_types says nothing but full attention.
-func allFull(v any) bool {
+// allFull reports whether layer_types says nothing but full attention, of each
+// block.
+func allFull(v any, blocks int) bool {
 	list, ok := v.([]any)
-	return ok && !slices.ContainsFunc(list, func(kind any) bool { return kind != fullAttention })
+	return ok && len(list) == blocks && !slices.ContainsFunc(list, func(kind any) bool { return kind != fullAttention })
 }
 
 // neutral reports whether v is nothing: null, false, 0, or empty.

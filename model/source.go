@@ -58,7 +58,7 @@ func NewSource(config []byte, arrays weights.Arrays) Source { return &arraySourc
 
 // openDir opens a Hugging Face directory.
 func openDir(path string) (Source, error) {
-	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() { //nolint:gosec // the model that the caller names
 		return nil, fmt.Errorf("model: %s is a file, and a directory with config.json and safetensors files is needed: %w", path, ErrUnsupported)
 	}
 	config, err := readConfig(filepath.Join(path, "config.json"))
@@ -74,7 +74,7 @@ func openDir(path string) (Source, error) {
 
 // readConfig reads a file that is no longer than a configuration may be.
 func readConfig(path string) ([]byte, error) {
-	info, err := os.Stat(path) // first: opening a pipe waits for its writer
+	info, err := os.Stat(path) //nolint:gosec // first: opening a pipe waits for its writer
 	if err != nil {
 		return nil, err
 	}
