@@ -22,6 +22,9 @@ var goldens = []string{
 	"mistral", "olmo2", "olmo3", "phi3", "phi3_long", "phi3_longrope", "qwen2", "qwen3", "smollm3", "vit",
 }
 
+// corrupted are the cases of which there are variants.
+var corrupted = append([]string{"phi3", "olmo2", "olmo3", "smollm3", "granite", "gpt2"}, coreFamilies...)
+
 var coreFamilies = []string{"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "bert"}
 
 // tolerance is on the row-relative error of a state against the reference in float32.
@@ -235,13 +238,19 @@ var mustRun = map[string][]string{
 	"gemma":   {"hidden_act gelu", "hidden_act relu", "theta", "eps", "harmless"},
 	"gemma2":  {"window 2", "soft cap 1.0", "soft cap None", "score scale", "all full", "without layer_types", "logit cap", "harmless"},
 	"gemma3":  {"window 3", "nested rope", "nested yarn", "half nested rope", "old local", "pattern", "score scale", "harmless"},
+	"phi3":    {"hidden_act relu", "window 3", "window None", "theta", "longrope", "harmless"},
+	"olmo2":   {"hidden_act gelu", "theta", "yarn", "harmless"},
+	"olmo3":   {"window 3", "nested yarn", "all full", "harmless"},
+	"smollm3": {"rotary blocks", "interval", "theta", "harmless"},
+	"granite": {"residual", "embedding", "score factor", "logits", "harmless"},
+	"gpt2":    {"activation_function relu", "eps", "unscaled scores", "scores by block", "harmless"},
 	"bert":    {"hidden_act relu", "eps", "hidden_act gelu_new", "harmless"},
 }
 
 // Every corruption of a configuration is refused or gives the reference's numbers.
 func TestCorruptConfigs(t *testing.T) {
 	b := backend(t)
-	for _, name := range coreFamilies {
+	for _, name := range corrupted {
 		t.Run(name, func(t *testing.T) {
 			g := openGolden(t, name)
 			text, err := os.ReadFile(filepath.Join("testdata", name, "variants.json"))

@@ -72,7 +72,10 @@ func (c *reader) passOver(m *Config) {
 	for _, k := range slices.Sorted(maps.Keys(c.values)) {
 		v := c.values[k]
 		switch {
-		case c.heeds(k) || inert[k] || v == nil:
+		case c.heeds(k) || v == nil:
+		case k == "max_position_embeddings" && c.heeds("n_positions"):
+			c.refuse(k+" beside n_positions", v) // the reference takes it for the same
+		case inert[k]:
 		case neutral(v) && k != "is_causal" && k != "sliding_window": // false and 0 say something there
 		case k == "is_causal" && v == c.causal || k == "is_decoder" && v == true && c.causal:
 		case slices.Contains(harmless[k], v):

@@ -5,7 +5,7 @@
 
 For each case: NAME/config.json and NAME/model.safetensors, a tiny model with random weights, and
 NAME/reference.safetensors with input_ids (or pixel_values), hidden_states.0 to hidden_states.L as hooks on the blocks
-see them, logits of the first sequence and its loss. For a core family also NAME/variants.json: corruptions of its
+see them, logits of the first sequence and its loss. For most families also NAME/variants.json: corruptions of its
 config.json, each with what transformers makes of it, and the last states in NAME/variants.safetensors.
 
 The models are built so that a fault shows: a head dimension that is not width/heads, grouped heads, windows shorter than
@@ -81,7 +81,8 @@ CASES = {
     "vit": (tf.ViTConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=4, image_size=8,
                          patch_size=4), tf.ViTModel),
 }
-CORE = ["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "bert"]
+CORRUPTED = ["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "bert", "phi3", "olmo2", "olmo3", "smollm3",
+             "granite", "gpt2"]
 DTYPES = {"qwen2": torch.bfloat16, "mistral": torch.float16, "gemma": torch.float64}  # what else a file may have
 
 
@@ -147,14 +148,14 @@ def write(name, number):
     if os.path.exists(generation):
         os.remove(generation)
     print(name, len(seen) - 1, "blocks", flush=True)
-    if name in CORE:
+    if name in CORRUPTED:
         variants(name, inputs, seen[-1])
 
 
 def corruptions(config):
     """(name, keys to set, keys to delete) of everything that is tried; what a family does not have is set all the same."""
-    act = next(k for k in ("hidden_activation", "hidden_act") if k in config)
-    norm = next(k for k in ("rms_norm_eps", "layer_norm_eps") if k in config)
+    act = next(k for k in ("hidden_activation", "hidden_act", "activation_function") if k in config)
+    norm = next(k for k in ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon") if k in config)
     for value in ("gelu", "relu", "gelu_new", "silu", "quick_gelu", "tanh", "nosuch", None):
         yield f"{act} {value}", {act: value}, []
     yield "eps", {norm: 0.1}, []
@@ -222,6 +223,15 @@ def corruptions(config):
     yield "relative positions", {"position_embedding_type": "relative_key"}, []
     yield "residual", {"residual_multiplier": 0.5}, []
     yield "embedding", {"embedding_multiplier": 2.0}, []
+    yield "score factor", {"attention_multiplier": 0.3}, []
+    yield "logits", {"logits_scaling": 2.0}, []
+    yield "rotary blocks", {"no_rope_layers": [0, 1, 1]}, []
+    yield "interval", {"no_rope_layer_interval": 3}, ["no_rope_layers"]
+    yield "unscaled scores", {"scale_attn_weights": False}, []
+    yield "scores by block", {"scale_attn_by_inverse_layer_idx": False}, []
+    yield "original length", {"original_max_position_embeddings": 32}, []
+    yield "inner of GPT-2", {"n_inner": None}, []
+    yield "positions of GPT-2", {"n_positions": 32}, []
     yield "experts", {"num_experts": 8}, []
     yield "quantized", {"quantization_config": {"quant_method": "fp8"}}, []
     yield "vocabulary", {"vocab_size": 41}, []
@@ -232,8 +242,12 @@ def corruptions(config):
                 "attn_logit_softcapping", "query_pre_attn_scalar", "attention_bias", "use_sliding_window", "tie_word_embeddings"):
         if key in config:
             yield f"without {key}", {}, [key]
+    for key in ("partial_rotary_factor", "original_max_position_embeddings", "no_rope_layers", "residual_multiplier", "attention_multiplier",
+                "embedding_multiplier", "scale_attn_by_inverse_layer_idx", "n_inner"):
+        if key in config:
+            yield f"without {key}", {}, [key]
     for other in ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "bert", "mixtral", "nosuch"):
-        if other != config["model_type"]:
+        if other != config["model_type"] and "hidden_size" in config:  # without it, a model of billions would be made
             yield f"as {other}", {"model_type": other}, []
 
 
