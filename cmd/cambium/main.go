@@ -62,6 +62,7 @@ type app struct {
 
 	CKA     ckaCommand     `cmd:"" name:"cka" help:"Compare layers: CKA of all pairs within one file or between two."`
 	Demo    demoCommand    `cmd:"" help:"Compare the blocks of a small model, on embedded hidden states."`
+	Model   modelCommand   `cmd:"" help:"Look at transformer models: shapes, hidden states, perplexity, multiple choice."`
 	Devices devicesCommand `cmd:"" help:"List backends and tiers, and why one is not usable."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
