@@ -158,6 +158,9 @@ func (f *file) tokenizer() (*Tokenizer, error) {
 	if t.steps, err = newPreTokenizer(f.PreTokenizer, 0); err != nil {
 		return nil, err
 	}
+	if f.PreTokenizer.prependsFirst() && f.Normalizer.deletes() {
+		return nil, fmt.Errorf("prepend_scheme \"first\" behind a normalizer that may delete the start of the text: %w", ErrUnsupported)
+	}
 	if t.decoders, err = newDecoder(f.Decoder, 0); err != nil {
 		return nil, err
 	}

@@ -77,6 +77,23 @@ func newSequence(p *part, depth int) (normalizer, error) {
 	}, nil
 }
 
+// deletes says whether the start of the text may vanish.
+func (p *part) deletes() bool {
+	if p == nil {
+		return false
+	}
+	switch p.Type {
+	case "Sequence":
+		return slices.ContainsFunc(p.Normalizers, func(n part) bool { return n.deletes() })
+	case "StripAccents", "Strip", "BertNormalizer":
+		return true
+	case "Replace":
+		return p.Content == ""
+	default:
+		return false
+	}
+}
+
 func newStrip(p *part) normalizer {
 	space := known(classSpace)
 	return func(s string) string {

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -168,6 +169,13 @@ func splitIsolated(expr string) (step, error) {
 		return nil, err
 	}
 	return newSplit(pattern, "Isolated", false)
+}
+
+// prependsFirst says whether the start of the text, as it was before it was
+// normalized, is treated unlike the rest.
+func (p *part) prependsFirst() bool {
+	return p != nil && (p.PrependScheme != nil && *p.PrependScheme == "first" ||
+		slices.ContainsFunc(p.PreTokenizers, func(n part) bool { return n.prependsFirst() }))
 }
 
 // newMetaspace writes blanks as another letter and cuts before it.

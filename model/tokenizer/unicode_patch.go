@@ -24,8 +24,8 @@ var patchAdded = map[string]string{
 		"1fac6 1fadc 1fadf 1fae9 1fbcb-1fbef",
 	"chinese": "3400-4dbf 4e00-9fff f900-faff 20000-2a6df 2a700-2b81f 2b920-2ceaf 2f800-2fa1f",
 	"control": "fffd",
-	"inert": "340-341 343-344 7fd 898-89f 8ca-8d3 9fe c3c d3b-d3c eba 1715 1abf-1ace 1df6-1dfa 32ff a7f2-a7f4 a82c " +
-		"ab69 10781-10785 10787-107b0 107b2-107ba 10d24-10d27 10eab-10eac 10efd-10eff 10f46-10f50 10f82-10f85 " +
+	"inert": "7fd 898-89f 8ca-8d3 9fe c3c d3b-d3c eba 1715 1abf-1ace 1df6-1dfa 32ff a7f2-a7f4 a82c ab69 " +
+		"10781-10785 10787-107b0 107b2-107ba 10d24-10d27 10eab-10eac 10efd-10eff 10f46-10f50 10f82-10f85 " +
 		"11070 1133b 1145e 11839-1183a 11930 11935 11938 1193d-1193e 11943 119e0 11a34 11a47 11a99 11d42 " +
 		"11d44-11d45 11d97 11f41-11f42 16ff0-16ff1 1e030-1e06d 1e08f 1e130-1e136 1e2ae 1e2ec-1e2ef " +
 		"1e4ec-1e4ef 1f16c 1fbf0-1fbf9",

@@ -59,7 +59,7 @@ func oracleInert(classes map[string]set) set {
 				}
 			}
 		}
-		if norm.NFD.PropertiesString(s).CCC() != 0 && !classes["combining"].contains(r) {
+		if norm.NFD.PropertiesString(s).CCC() != 0 && !classes["combining"].contains(r) && !classes["decomposes"].contains(r) {
 			spans = append(spans, span{r, r})
 		}
 	}

@@ -142,7 +142,7 @@ TOKENIZERS = {
         [split(r"\p{N}{1,3}"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), split(DEEPSEEK3), MAPPED])),
     "coder": lambda: byte_level(N.NFKD(), P.Sequence([
         split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"), split(r"\s+$"), P.Digits(True), MAPPED])),
-    "falcon": lambda: byte_level(None, P.Sequence([P.Punctuation("contiguous"), P.ByteLevel(add_prefix_space=False),
+    "falcon": lambda: byte_level(N.Sequence([N.StripAccents(), N.Lowercase(), N.Strip()]), P.Sequence([P.Punctuation("contiguous"), P.ByteLevel(add_prefix_space=False),
                                                    P.Digits(False), split("[0-9][0-9][0-9]")])),
     "bailing": lambda: byte_level(N.NFKC(), P.Sequence([split(BAILING), MAPPED])),
     "bloom": lambda: byte_level(None, P.Sequence([split(BLOOM), MAPPED])),
@@ -151,7 +151,7 @@ TOKENIZERS = {
     "cased": lambda: bert(False),
     "gemma": lambda: byte_fallback(N.Replace(" ", "\u2581"), P.Split(" ", "merged_with_previous"), TO_BLANK),
     "llama2": lambda: byte_fallback(N.Sequence([N.Prepend("\u2581"), N.Replace(" ", "\u2581")]), None, STRIPPED),
-    "metaspace": lambda: byte_fallback(N.Sequence([N.StripAccents(), N.Lowercase(), N.Strip()]),
+    "metaspace": lambda: byte_fallback(N.Sequence([N.NFKC(), N.Lowercase()]),
                                        P.Metaspace("\u2581", "first", True), D.Metaspace("\u2581", "first", True),
                                        missing=("<0xE2>",)),
 }
