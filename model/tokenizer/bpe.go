@@ -49,7 +49,7 @@ func (b *bpe) setMerges(merges [][2]string) error {
 		if !ok {
 			return fmt.Errorf("merge %d makes %q, which is not in the vocabulary: %w", i, m[0]+m[1][len(b.prefix):], ErrFormat)
 		}
-		b.merges[pairKey(left, right)] = merge{int32(i), id} //nolint:gosec // a file of 256 MB has fewer
+		b.merges[pairKey(left, right)] = merge{int32(i), id}
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func (b *bpe) setMerges(merges [][2]string) error {
 // useBytes lets words be bytes.
 func (b *bpe) useBytes() {
 	b.bytes = true
-	for c, r := range byteRunes {
+	for c, r := range &byteRunes {
 		b.letters[c] = none
 		if id, ok := b.vocab[string(r)]; ok {
 			b.letters[c] = id

@@ -81,7 +81,7 @@ func toValid(s string) string {
 	for s != "" {
 		r, n := utf8.DecodeRuneInString(s)
 		if r == utf8.RuneError && n == 1 {
-			for n < len(s) && n < utf8.UTFMax && startsRune(s[:n+1]) {
+			for n < len(s) && n < utf8.UTFMax && !utf8.FullRuneInString(s[:n+1]) {
 				n++
 			}
 		}
@@ -89,11 +89,6 @@ func toValid(s string) string {
 		s = s[n:]
 	}
 	return b.String()
-}
-
-// startsRune says whether some rune longer than s begins with it.
-func startsRune(s string) bool {
-	return !utf8.FullRuneInString(s)
 }
 
 // decodeFallback joins runs of byte tokens; a run that is not UTF-8 is as many
@@ -128,7 +123,7 @@ func parseByteToken(token string) (byte, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(token[3:5], 16, 8)
-	return byte(n), err == nil //nolint:gosec // 8 bits
+	return byte(n), err == nil
 }
 
 // cleanup undoes what splitting did to English, in this order.

@@ -20,7 +20,7 @@ const maxFile = 256 << 20
 // Errors: those of opening; [ErrFormat]; [ErrUnsupported], with the name of what
 // is not implemented.
 func Load(path string) (*Tokenizer, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+	if info, err := os.Stat(path); err == nil && info.IsDir() { //nolint:gosec // the caller's file
 		path = filepath.Join(path, "tokenizer.json")
 	}
 	data, err := readFile(path)
@@ -148,10 +148,10 @@ func Parse(data []byte) (*Tokenizer, error) {
 
 func (f *file) tokenizer() (*Tokenizer, error) {
 	t := &Tokenizer{}
-	var err error
-	if err = f.Model.build(t); err != nil {
+	if err := f.Model.build(t); err != nil {
 		return nil, err
 	}
+	var err error
 	if t.normalize, err = newNormalizer(f.Normalizer, 0); err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (f *file) tokenizer() (*Tokenizer, error) {
 	if t.decoders, err = newDecoder(f.Decoder, 0); err != nil {
 		return nil, err
 	}
-	if err = t.addTokens(f.AddedTokens); err != nil {
+	if err := t.addTokens(f.AddedTokens); err != nil {
 		return nil, err
 	}
 	if t.before, t.after, err = newTemplate(f.PostProcessor, 0); err != nil {

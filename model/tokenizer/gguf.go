@@ -57,7 +57,7 @@ func (v *GGUF) tokenizer() (*Tokenizer, error) {
 		if _, ok := vocab[token]; ok {
 			return nil, fmt.Errorf("token %q comes twice, the second time as %d: %w", token, i, ErrFormat)
 		}
-		vocab[token] = int32(i) //nolint:gosec // a slice of 2^31 strings does not fit the formats
+		vocab[token] = int32(i)
 	}
 	for _, id := range []*int32{v.BOS, v.EOS, v.Unknown, v.CLS, v.Separator} {
 		if id != nil && (*id < 0 || int(*id) >= len(v.Tokens)) {
@@ -101,9 +101,9 @@ func (v *GGUF) added() []addedToken {
 	for i, token := range v.Tokens {
 		switch v.kind(i) {
 		case typeControl, typeUnknown:
-			added = append(added, addedToken{ID: int32(i), Content: token, Special: true}) //nolint:gosec // as above
+			added = append(added, addedToken{ID: int32(i), Content: token, Special: true})
 		case typeUserDefined:
-			added = append(added, addedToken{ID: int32(i), Content: token}) //nolint:gosec // as above
+			added = append(added, addedToken{ID: int32(i), Content: token})
 		}
 	}
 	return added
@@ -240,7 +240,7 @@ func newScored(v *GGUF) *scored {
 	}
 	order := make([]int32, len(v.Tokens))
 	for i, token := range v.Tokens {
-		id := int32(i) //nolint:gosec // as in tokenizer
+		id := int32(i)
 		order[i] = id
 		switch v.kind(i) {
 		case typeByte:
@@ -254,7 +254,7 @@ func newScored(v *GGUF) *scored {
 	}
 	slices.SortFunc(order, func(a, b int32) int { return cmp.Compare(v.Scores[b], v.Scores[a]) })
 	for i, id := range order {
-		s.ranks[id] = int32(i) //nolint:gosec // as in tokenizer
+		s.ranks[id] = int32(i)
 		if i > 0 && cmp.Compare(v.Scores[id], v.Scores[order[i-1]]) == 0 {
 			s.ranks[id] = s.ranks[order[i-1]]
 		}

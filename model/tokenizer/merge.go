@@ -84,14 +84,13 @@ func (s *scratch) consider(word string, r ranker, i int) {
 }
 
 func (s *scratch) push(c candidate) {
-	q := append(s.queue, c)
-	i := len(q) - 1
+	s.queue = append(s.queue, c)
+	q, i := s.queue, len(s.queue)-1
 	for i > 0 && c.before(q[(i-1)/2]) {
 		q[i] = q[(i-1)/2]
 		i = (i - 1) / 2
 	}
 	q[i] = c
-	s.queue = q
 }
 
 func (s *scratch) pop() candidate {

@@ -130,10 +130,17 @@ func newReplace(p *part) (normalizer, error) {
 
 func newBertNormalizer(p *part) normalizer {
 	control, space, chinese := known(classControl), known(classSpace), known(classChinese)
+	var plain [utf8.RuneSelf]bool // neither of them, which is most of most texts
+	for r := range rune(utf8.RuneSelf) {
+		plain[r] = !control.contains(r) && !space.contains(r)
+	}
 	clean := func(s string) string {
 		var b strings.Builder
+		b.Grow(len(s))
 		for _, r := range s {
 			switch {
+			case r < utf8.RuneSelf && plain[r]:
+				b.WriteByte(byte(r)) //nolint:gosec // below 128
 			case p.CleanText && control.contains(r):
 			case p.CleanText && space.contains(r):
 				b.WriteByte(' ')

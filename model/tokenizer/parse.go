@@ -197,7 +197,7 @@ func (p *patternParser) look(negative bool) (node, error) {
 }
 
 func (p *patternParser) quantified(n node) (node, error) {
-	low, high := 1, 1
+	var low, high int
 	switch {
 	case p.eat("?"):
 		low, high = 0, 1

@@ -78,7 +78,7 @@ func literalPattern(text string) (*pattern, error) {
 
 // runePattern matches one rune of the set, or a run of them.
 func runePattern(s set) *pattern {
-	p, _ := compileNode(setNode{s}) //nolint:errcheck // one instruction
+	p, _ := compileNode(setNode{s}) // two instructions are within all limits
 	return p
 }
 
@@ -271,7 +271,7 @@ func (c *patternCompiler) determinize(p *pattern, start int) error {
 			if len(states) > maxStates {
 				return fmt.Errorf("more than %d states: %w", maxStates, ErrUnsupported)
 			}
-			next := int32(to * 2) //nolint:gosec // at most 2 maxStates
+			next := int32(to * 2)
 			if w.match {
 				next |= 1
 			}
@@ -311,7 +311,7 @@ func (w *walk) follow(i int) bool {
 			}
 			return false
 		case opLook:
-			if !takes && !(end && in.end) {
+			if !takes && (!end || !in.end) {
 				return false
 			}
 			i = in.x

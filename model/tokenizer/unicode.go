@@ -50,6 +50,8 @@ const (
 	scripts    = " Han Hiragana Katakana Hangul Latin Greek Cyrillic Arabic Hebrew Thai Devanagari "
 )
 
+const mainCategories = "LMNPSZ"
+
 // class returns the runes of a class by its name; false if there is none.
 func class(name string) (set, bool) {
 	padded := " " + name + " "
@@ -62,7 +64,7 @@ func class(name string) (set, bool) {
 		return patch(name, tableSet(unicode.Categories[name])), true
 	case strings.Contains(scripts, padded):
 		return patch(name, tableSet(unicode.Scripts[name])), true
-	case len(name) == 1 && strings.Contains("LMNPSZ", name):
+	case len(name) == 1 && strings.ContainsRune(mainCategories, rune(name[0])):
 		var s set
 		for c := range strings.FieldsSeq(categories) {
 			if c[:1] == name {
@@ -101,7 +103,7 @@ func parseSet(text string) set {
 
 // parseRune reads what the generated tables hold.
 func parseRune(hex string) rune {
-	n, _ := strconv.ParseInt(hex, 16, 32) //nolint:errcheck // the tables are tested rune by rune
+	n, _ := strconv.ParseInt(hex, 16, 32) // the generated tables are tested rune by rune
 	return rune(n)
 }
 
