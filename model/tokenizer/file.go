@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,9 +26,9 @@ func Load(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	t, err := Parse(data)
+	t, err := parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", path, errors.Unwrap(err))
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
 	}
 	return t, nil
 }
@@ -39,11 +38,15 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s: more than %d bytes: %w", path, maxFile, ErrFormat)
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
-	return data, errors.Join(err, f.Close())
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s: %d bytes; %d are the limit: %w", path, info.Size(), maxFile, ErrFormat)
+	}
+	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
 // A file is tokenizer.json as far as it is read.
@@ -135,19 +138,76 @@ func (m matcher) compile() (*pattern, error) {
 // Errors: [ErrFormat]; [ErrUnsupported], with the name of what is not
 // implemented.
 func Parse(data []byte) (*Tokenizer, error) {
-	var f file
-	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, fmt.Errorf("tokenizer: %w: %w", ErrFormat, err)
-	}
-	t, err := f.tokenizer()
+	t, err := parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	return t, nil
 }
 
+func parse(data []byte) (*Tokenizer, error) {
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return f.tokenizer()
+}
+
+// Limits that keep a file from being a bomb: how many parts it may have, those
+// in use have up to 12, and how many times the text they may make of a text.
+const (
+	maxParts  = 64
+	maxGrowth = 1 << 12
+)
+
+// weigh returns how many parts there are, and the growth at worst.
+func (p *part) weigh() (parts, growth int) {
+	if p == nil {
+		return 0, 1
+	}
+	parts, growth = 1, 1
+	switch p.Type {
+	case "ByteLevel", "NFC", "NFD", "NFKC", "NFKD":
+		growth = 2
+	case "Prepend":
+		growth = 1 + len(p.Prepend)
+	case "Replace":
+		growth = max(1, len(p.Content))
+	case "Metaspace":
+		growth = 1 + len(p.Replacement)
+	}
+	for _, list := range [][]part{p.Normalizers, p.PreTokenizers, p.Processors, p.Decoders} {
+		for i := range list {
+			n, g := list[i].weigh()
+			parts = min(parts+n, maxParts+1)
+			growth = min(growth*min(g, maxGrowth+1), maxGrowth+1)
+		}
+	}
+	return parts, growth
+}
+
+func (f *file) checkLimits() error {
+	parts, growth := 0, 1
+	for _, p := range []*part{f.Normalizer, f.PreTokenizer, f.PostProcessor, f.Decoder} {
+		n, g := p.weigh()
+		parts += n
+		if p != f.Decoder {
+			growth = min(growth*min(g, maxGrowth+1), maxGrowth+1)
+		} else if g > maxGrowth {
+			growth = g
+		}
+	}
+	if parts > maxParts || growth > maxGrowth {
+		return fmt.Errorf("more than %d normalizers, pre-tokenizers and so on, or they make a text more than %d times longer: %w", maxParts, maxGrowth, ErrUnsupported)
+	}
+	return nil
+}
+
 func (f *file) tokenizer() (*Tokenizer, error) {
 	t := &Tokenizer{}
+	if err := f.checkLimits(); err != nil {
+		return nil, err
+	}
 	if err := f.Model.build(t); err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ type (
 )
 
 const (
+	maxPattern        = 1 << 14 // bytes; those in use have up to 1,500
 	maxPatternNesting = 50
 	maxRepeat         = 1000
 )
@@ -44,6 +45,9 @@ type patternParser struct {
 }
 
 func parsePattern(pattern string) (node, error) {
+	if len(pattern) > maxPattern {
+		return nil, fmt.Errorf("a pattern of %d bytes; %d are the limit: %w", len(pattern), maxPattern, ErrUnsupported)
+	}
 	p := &patternParser{rest: pattern}
 	n, err := p.alternatives()
 	if err == nil && p.rest != "" {
@@ -187,10 +191,13 @@ func (p *patternParser) look(negative bool) (node, error) {
 				continue
 			}
 		case setNode:
+			n = lookNode{v.set, false}
+			continue
+		case lookNode:
 			if negative {
-				return lookNode{v.set.complement(), true}, nil
+				v = lookNode{v.set.complement(), !v.end}
 			}
-			return lookNode{v.set, false}, nil
+			return v, nil
 		}
 		return nil, p.refuse("a look-ahead over more than one character class")
 	}

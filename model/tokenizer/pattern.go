@@ -28,6 +28,7 @@ const (
 	maxPatternSize = 10_000 // instructions of one pattern, at most; those in use have 20 to 300
 	maxStates      = 4_000  // those in use have 10 to 60
 	maxSets        = 60
+	maxSteps       = 1 << 21 // those in use take up to 100,000
 	dead           = -1
 )
 
@@ -252,8 +253,8 @@ func (c *patternCompiler) determinize(p *pattern, start int) error {
 			if s == 0 && w.match {
 				return fmt.Errorf("it matches the empty text: %w", ErrUnsupported)
 			}
-			if work += w.visited; work > 1<<24 {
-				return fmt.Errorf("more than %d steps to compile: %w", 1<<24, ErrUnsupported)
+			if work += w.visited; work > maxSteps {
+				return fmt.Errorf("more than %d steps to compile: %w", maxSteps, ErrUnsupported)
 			}
 			to := dead
 			if len(w.alive) > 0 {
