@@ -176,7 +176,7 @@ func TestSearchInVain(t *testing.T) {
 		}
 		steps := 0
 		var tr trail
-		for at := 0; at < len(c.text); at++ {
+		for at := range len(c.text) {
 			if c.text[at]&0xc0 == 0x80 {
 				continue
 			}
