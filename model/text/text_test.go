@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -148,7 +149,7 @@ func TestIDs(t *testing.T) {
 	if err != nil || len(ids) != 2 || !slices.Equal(ids[0], []int32{1, 2}) || !slices.Equal(ids[1], []int32{3, 4}) {
 		t.Errorf("%v, %v", ids, err)
 	}
-	ids, err = IDs(npy(weights.I64, narrow[:8], 1, 1), 1<<40)
+	ids, err = IDs(npy(weights.I64, narrow[:8], 1, 1), math.MaxInt)
 	if !errors.Is(err, ErrFormat) {
 		t.Errorf("id beyond 32 bits: %v, %v", ids, err)
 	}
