@@ -359,7 +359,7 @@ func TestModelErrors(t *testing.T) {
 		{"model info " + ids, exitFailed, "is a file"},
 		{"model states none -o " + out, exitFailed, "hf download none"},
 		{"model score none x", exitFailed, "hf download none"},
-		{"model perplexity --backend cuda", exitFailed, "no CUDA backend"},
+		{"model perplexity --backend cuda", exitFailed, "backend cuda: "},
 		{"model perplexity --skip-blocks 12 --ids " + ids, exitFailed, "block 12"},
 		{"model perplexity --ids " + big, exitFailed, "token 1 has the id 512"},
 		{"model perplexity --ids " + negative, exitFailed, "token 1 is -2"},

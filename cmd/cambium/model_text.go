@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/cambium-kernels/cambium/model"
 	"github.com/cambium-kernels/cambium/model/demo"
+	"github.com/cambium-kernels/cambium/model/tokenizer"
 	"github.com/cambium-kernels/cambium/weights"
 )
 
@@ -83,8 +85,29 @@ type encoder interface {
 }
 
 // encoder returns the model's tokenizer.
-func (m *loaded) encoder() (encoder, error) { //nolint:unparam // there is none yet
-	return nil, fmt.Errorf("%s: text needs the model's tokenizer, which is not read here yet (give --ids FILE.npy)", m.name)
+func (m *loaded) encoder() (encoder, error) {
+	read := func() (*tokenizer.Tokenizer, error) {
+		if m.path == "" {
+			return tokenizer.Parse(demo.Tokenizer())
+		}
+		return tokenizer.Load(filepath.Join(m.path, "tokenizer.json"))
+	}
+	t, err := read()
+	if err != nil {
+		return nil, err
+	}
+	return encoding{t}, nil
+}
+
+// encoding is a tokenizer as this command asks for it.
+type encoding struct{ *tokenizer.Tokenizer }
+
+// Encode implements encoder.
+func (e encoding) Encode(text string, addSpecial bool) ([]int32, error) {
+	if addSpecial {
+		return e.Tokenizer.EncodeSpecial(text), nil
+	}
+	return e.Tokenizer.Encode(text), nil
 }
 
 // readIDs reads token ids, one sequence a row.
