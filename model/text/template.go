@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"slices"
@@ -223,6 +222,9 @@ func newFile(s string, fields []string) (*Template, error) {
 	}}, nil
 }
 
+// maxLine is the longest line of a JSON lines file, in bytes.
+const maxLine = 64 << 20
+
 // JSONL yields a document for each line of the file that is not blank: the
 // line's JSON object through the template. It ends with the first error: those
 // of reading; [ErrFormat] and [ErrTemplate], with the line's number.
@@ -234,43 +236,28 @@ func JSONL(path string, t *Template) iter.Seq2[string, error] {
 			return
 		}
 		defer f.Close() //nolint:errcheck // only read
-		in := bufio.NewReaderSize(f, 1<<16)
-		for number := 1; ; number++ {
-			line, last, err := readLine(in)
-			var document string
-			if err == nil {
-				if line = bytes.TrimSpace(line); len(line) == 0 {
-					if last {
-						return
-					}
-					continue
-				}
-				document, err = t.document(line)
+		lines := bufio.NewScanner(f)
+		lines.Buffer(nil, maxLine)
+		number := 1
+		for ; lines.Scan(); number++ {
+			line := bytes.TrimSpace(lines.Bytes())
+			if len(line) == 0 {
+				continue
 			}
+			document, err := t.document(line)
 			if err != nil {
 				yield("", fmt.Errorf("text: %s: line %d: %w", path, number, err))
 				return
 			}
-			if !yield(document, nil) || last {
+			if !yield(document, nil) {
 				return
 			}
 		}
-	}
-}
-
-// readLine reads to the end of the line or, last, of the file.
-func readLine(in *bufio.Reader) (line []byte, last bool, err error) {
-	for {
-		part, err := in.ReadSlice('\n')
-		line = append(line, part...)
-		switch {
-		case len(line) > maxDocument:
-			return nil, false, fmt.Errorf("more than %d bytes: %w", maxDocument, ErrFormat)
-		case errors.Is(err, bufio.ErrBufferFull):
-		case errors.Is(err, io.EOF):
-			return line, true, nil
-		default:
-			return line, false, err
+		switch err := lines.Err(); {
+		case errors.Is(err, bufio.ErrTooLong):
+			yield("", fmt.Errorf("text: %s: line %d: more than %d bytes: %w", path, number, maxLine, ErrFormat))
+		case err != nil:
+			yield("", fmt.Errorf("text: %w", err))
 		}
 	}
 }

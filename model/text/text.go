@@ -13,8 +13,8 @@ import (
 	"github.com/cambium-kernels/cambium/weights"
 )
 
-// maxDocument is the largest text file or line, in bytes.
-const maxDocument = 1 << 30
+// maxFile is the largest text file, in bytes.
+const maxFile = 1 << 30
 
 // Files yields the contents of text files in UTF-8, a document each, in the
 // order of the paths. A byte-order mark at the start is dropped. It ends with
@@ -40,12 +40,17 @@ func readText(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxDocument+1))
-	if err := errors.Join(err, f.Close()); err != nil {
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil {
 		return "", err
 	}
-	if len(b) > maxDocument {
-		return "", fmt.Errorf("%s: more than %d bytes; divide it into several files: %w", path, maxDocument, ErrFormat)
+	if info.Size() > maxFile {
+		return "", fmt.Errorf("%s: %d bytes; divide it into files of %d at most: %w", path, info.Size(), maxFile, ErrFormat)
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return "", err
 	}
 	s := string(b)
 	if err := checkUTF8(s); err != nil {

@@ -58,6 +58,12 @@ func TestFiles(t *testing.T) {
 	if _, err := all(Files(filepath.Join(t.TempDir(), "absent"))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("absent: %v", err)
 	}
+	large := write(t, "large", "")
+	if err := os.Truncate(large, maxFile+1); err == nil { // sparse
+		if _, err := all(Files(large)); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "1073741825 bytes") {
+			t.Errorf("large: %v", err)
+		}
+	}
 	if _, err := all(Files(t.TempDir())); err == nil {
 		t.Error("a folder is read as text")
 	}
@@ -148,6 +154,13 @@ func TestIDs(t *testing.T) {
 	ids, err := IDs(npy(weights.I32, narrow, 2, 2), 5)
 	if err != nil || len(ids) != 2 || !slices.Equal(ids[0], []int32{1, 2}) || !slices.Equal(ids[1], []int32{3, 4}) {
 		t.Errorf("%v, %v", ids, err)
+	}
+	ids, err = IDs(npy(weights.I32, []byte{0, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0}, 1, 3), 4)
+	if err != nil || len(ids) != 1 || !slices.Equal(ids[0], []int32{0, 2, 3}) {
+		t.Errorf("%v, %v", ids, err)
+	}
+	if _, err := IDs(npy(weights.I32, []byte{0, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0}, 1, 3), 4); err == nil || !strings.Contains(err.Error(), "sequence 0, token 2: id 9") {
+		t.Errorf("%v", err)
 	}
 	ids, err = IDs(npy(weights.I64, narrow[:8], 1, 1), math.MaxInt)
 	if !errors.Is(err, ErrFormat) {
@@ -272,6 +285,13 @@ func TestRecords(t *testing.T) {
 	}
 	if _, err := all(JSONL(t.TempDir(), mustTemplate(t, "none"))); err == nil || errors.Is(err, ErrFormat) {
 		t.Errorf("a folder: %v", err)
+	}
+	long := write(t, "long.jsonl", "{\"text\":\"x\"}\n")
+	if err := os.Truncate(long, maxLine+100); err == nil {
+		got, err := all(JSONL(long, mustTemplate(t, "none")))
+		if len(got) != 1 || !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), long+": line 2: more than 67108864 bytes") {
+			t.Errorf("a line without end: %q, %v", got, err)
+		}
 	}
 	path := write(t, "file.jsonl", `{"a":"1"}`)
 	if _, err := all(JSONL(path, mustTemplate(t, write(t, "own", "{a}{b}")))); !errors.Is(err, ErrTemplate) {

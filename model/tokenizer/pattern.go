@@ -374,10 +374,7 @@ func (p *pattern) record(s string, from, to int, t *trail) {
 	states := make([]int32, to-from, to-from+max(0, t.from+len(t.states)-to))
 	state := int32(0)
 	for i, r := range s[from:to] {
-		states[i] = state
-		for j := i + 1; j < len(states) && !utf8.RuneStart(s[from+j]); j++ {
-			states[j] = dead
-		}
+		states[i] = state // the places within a rune, where no search ever is, do not matter
 		state = p.next[int(state)*p.symbols+int(p.search(r))] >> 1
 	}
 	if old := to - t.from; old >= 0 && old < len(t.states) {

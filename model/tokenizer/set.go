@@ -37,8 +37,8 @@ func tableSet(tables ...*unicode.RangeTable) set {
 			spans = append(spans, span{lo, hi})
 			return
 		}
-		for r := lo; r <= hi; r += stride {
-			spans = append(spans, span{r, r})
+		for i := range (hi-lo)/stride + 1 {
+			spans = append(spans, span{lo + i*stride, lo + i*stride})
 		}
 	}
 	for _, t := range tables {

@@ -186,6 +186,8 @@ func TestParts(t *testing.T) {
 		{"ByteLevel normalizer", []string{norm, `"normalizer":{"type":"ByteLevel"}`, `"u":0`, `"u":0,"Ġ":9`}, "a b", []int32{1, 9, 2}},
 		{"ByteLevel, fallback", []string{pre, `"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}`, merges, merges + `,"byte_fallback":true`, `"u":0`, `"u":0,"<0xC4>":8,"<0xA0>":9`}, "a b", []int32{1, 8, 9, 2}},
 		{"ByteLevel, unknown byte", []string{pre, `"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}`}, "ab b", []int32{3, 0, 2}},
+		{"ByteLevel, WordPiece", []string{pre, `"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}`, `"type":"BPE"`, `"type":"WordPiece","continuing_subword_prefix":""`, `"u":0`, `"u":0,"Ġ":9`}, "a b", []int32{1, 9, 2}},
+		{"ByteLevel twice", []string{pre, `"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel","add_prefix_space":false},{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]}`, `"u":0`, `"u":0,"Ä":9,"ł":10`}, " a", []int32{9, 10, 1}},
 		{"Replace by expression", []string{norm, `"normalizer":{"type":"Replace","pattern":{"Regex":"x+"},"content":"b"}`}, "axxxxb", []int32{3, 2}},
 		{"Prepend", []string{norm, `"normalizer":{"type":"Prepend","prepend":"a"}`}, "b<s>", []int32{3, 4}},
 		{"Strip right", []string{norm, `"normalizer":{"type":"Strip","strip_right":true}`}, " a ", []int32{0, 1}},
@@ -282,12 +284,15 @@ func TestPostProcessors(t *testing.T) {
 		`null`:                 {1},
 		`{"type":"ByteLevel"}`: {1},
 		`{"type":"BertProcessing","sep":["b",2],"cls":["a",4]}`: {4, 1, 2},
-		`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}},{"Sequence":{"id":"A"}},{"SpecialToken":{"id":"y"}}],"special_tokens":{"x":{"ids":[4,3]},"y":{"ids":[2]}}}`: {4, 3, 1, 2},
-		`{"type":"Sequence","processors":[{"type":"BertProcessing","sep":["b",2],"cls":["a",4]},{"type":"ByteLevel"},{"type":"BertProcessing","sep":["u",0],"cls":["ab",3]}]}`:          {3, 4, 1, 2, 0},
+		`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}},{"Sequence":{"id":"A"}},{"SpecialToken":{"id":"y"}},{"SpecialToken":{"id":"x"}}],"special_tokens":{"x":{"ids":[4,3]},"y":{"ids":[2]}}}`: {4, 3, 1, 2, 4, 3},
+		`{"type":"Sequence","processors":[{"type":"BertProcessing","sep":["b",2],"cls":["a",4]},{"type":"ByteLevel"},{"type":"BertProcessing","sep":["u",0],"cls":["ab",3]}]}`:                                      {3, 4, 1, 2, 0},
 	} {
 		tok := parsed(t, post, `"post_processor":`+processor)
 		if got := tok.EncodeSpecial("a"); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", processor, got, want)
+		}
+		if got := tok.Encode("a"); !slices.Equal(got, []int32{1}) {
+			t.Errorf("%s, without special tokens: %v", processor, got)
 		}
 		if got := tok.EncodeSpecial(""); len(got) != len(want)-1 {
 			t.Errorf("%s: %v around nothing", processor, got)
