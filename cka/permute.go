@@ -119,8 +119,8 @@ func (t *permutationTest) prepare(x, y []kernels.Matrix, p Permutations) error {
 // besides copies of the features of one layer in float64; ok is false if no
 // machine has that much.
 func PermuteBytes(n, l int) (bytes uint64, ok bool) {
-	hi, square := bits.Mul64(uint64(n), uint64(n)) //nolint:gosec // a number of rows
-	high, bytes := bits.Mul64(square, 4*uint64(l)+12)
+	hi, square := bits.Mul64(uint64(n), uint64(n))    //nolint:gosec // a number of rows
+	high, bytes := bits.Mul64(square, 4*uint64(l)+12) //nolint:gosec // a number of layers
 	return bytes, hi == 0 && high == 0 && bytes < math.MaxInt
 }
 

@@ -434,3 +434,15 @@ func TestBlockList(t *testing.T) {
 		}
 	}
 }
+
+// Text goes through the model's own tokenizer. transformers gives 2.1330 nats a
+// token for the demonstration's text.
+func TestModelPerplexityOfText(t *testing.T) {
+	code, out, talk := invoke(t.Context(), "model", "perplexity", "demo", "--seqs", "8", "--json", "--quiet")
+	var r struct {
+		Loss float64 `json:"loss"`
+	}
+	if err := json.Unmarshal([]byte(out), &r); code != exitDone || err != nil || math.Abs(r.Loss-2.1330) > 5e-4 {
+		t.Errorf("exit code %d, %v, %v: %s%s", code, r, err, out, talk)
+	}
+}

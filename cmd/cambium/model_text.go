@@ -105,7 +105,7 @@ type encoding struct{ *tokenizer.Tokenizer }
 // Encode implements encoder.
 func (e encoding) Encode(text string, addSpecial bool) ([]int32, error) {
 	if addSpecial {
-		return e.Tokenizer.EncodeSpecial(text), nil
+		return e.EncodeSpecial(text), nil
 	}
 	return e.Tokenizer.Encode(text), nil
 }
