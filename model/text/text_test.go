@@ -118,6 +118,7 @@ func TestCut(t *testing.T) {
 		{[]string{"abc"}, 2, 4, true, "", ErrShort},
 		{[]string{"abcdefg"}, 2, 4, false, "", ErrShort},
 		{[]string{"a", "ERROR"}, 1, 4, false, "", ErrTemplate},
+		{[]string{"ab"}, 1, 1, false, "a|", nil},
 		{[]string{"a"}, 0, 4, false, "", ErrFormat},
 		{[]string{"a"}, 4, 0, false, "", ErrFormat},
 		{[]string{"a"}, 1<<15 + 1, 1 << 15, true, "", ErrFormat},
