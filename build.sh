@@ -365,7 +365,7 @@ cmd_fuzz() {
         package=$(printf '%s\n' "$line" | awk '{print $2}')
         for target in ${pending[@]+"${pending[@]}"}; do
           say "fuzz $target in $package for $seconds s"
-          go test -run='^$' -fuzz="^$target\$" -fuzztime="${seconds}s" -fuzzminimizetime=100x "$package"
+          go test -run='^$' -fuzz="^$target\$" -fuzztime="${seconds}s" -fuzzminimizetime=1x "$package"
           count=$((count + 1))
         done
         pending=()
