@@ -404,6 +404,22 @@ func TestNarrowGaussian(t *testing.T) {
 	}
 }
 
+// Rows nearly equally far apart: little structure, and still no rounding.
+func TestNearlyEquallyFar(t *testing.T) {
+	b := backend(t)
+	const n = 100
+	data, noise := make([]float64, n*n), normal(1, n, n)
+	for i := range data {
+		data[i] = 3e-5 * noise[i]
+	}
+	for i := range n {
+		data[i*n+i]++
+	}
+	x, y := flat(t, data, n), flat(t, normal(2, n, 5), n)
+	want := compare(t, b, list(x), list(y), debiased).At(0, 0)
+	near(t, "float32", compare(t, b, list(single(t, x)), list(y), debiased).At(0, 0), want, 0.01)
+}
+
 // Features whose squares leave the range are scaled by the caller, or undefined;
 // never a wrong number.
 func TestTinyFeatures(t *testing.T) {

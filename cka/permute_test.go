@@ -83,6 +83,13 @@ func TestPermuteKernels(t *testing.T) {
 	if p := permute(t, b, list(padded(t, square(x))), list(square(y)), cka.Options{Kernel: kernels.Precomputed}, perms); p[0] != given[0] {
 		t.Errorf("p-value of a padded kernel %v, want %v", p[0], given[0])
 	}
+	large := square(x)
+	if err := b.Gram(context.Background(), list(large), list(x), 1e100, 0, kernels.Full, kernels.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if p := permute(t, b, list(large), list(square(y)), cka.Options{Kernel: kernels.Precomputed}, perms); p[0] != given[0] {
+		t.Errorf("p-value of a kernel times 1e100 %v, want %v", p[0], given[0])
+	}
 	rule := permute(t, b, list(x), list(y), gaussian(0.5), perms)
 	used := compare(t, b, list(x), list(y), gaussian(0.5)).Variance
 	fixed := cka.Options{Kernel: kernels.Gaussian, Bandwidth: kernels.Bandwidth{Variance: used}}

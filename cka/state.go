@@ -400,10 +400,8 @@ func (s *State) Result() (*Result, error) {
 		}
 	}
 	floors := make([]float64, len(s.floors))
-	for i := range floors {
-		if floors[i] = s.floors[i].Sum() / float64(s.plan.Batches()); math.IsNaN(floors[i]) {
-			floors[i] = 0 // NaN among the features: HSIC is NaN too
-		}
+	for i := range floors { // NaN where features are, and HSIC with them
+		floors[i] = s.floors[i].Sum() / float64(s.plan.Batches())
 	}
 	r.divide(s.plan.Y != nil, kernels.Unbiased, floors, func(layer int, self float64) string {
 		if b := s.bad[layer]; b >= 0 {
