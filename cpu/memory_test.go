@@ -94,7 +94,7 @@ func TestMemoryIsCounted(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		const workspace, lists = 2 << 20, 1 << 20
 		allocated, peak := after.TotalAlloc-before.TotalAlloc, b.Info().Memory.Peak
-		if allocated > peak+workspace+lists {
+		if allocated > peak+workspace+lists && !raceDetector { // which makes the workspaces anew
 			t.Errorf("%s allocated %d bytes and reported a peak of %d", c.name, allocated, peak)
 		}
 		if got := b.Info().Memory.InUse; got != 0 {

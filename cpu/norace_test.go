@@ -1,0 +1,6 @@
+//go:build !race
+
+package cpu
+
+// raceDetector says that sync.Pool drops what it holds at random.
+const raceDetector = false
