@@ -17,7 +17,7 @@ const maxFile = 256 << 20
 // Load reads tokenizer.json: path names the file or a folder that holds it.
 //
 // Errors: those of opening; [ErrFormat]; [ErrUnsupported], with the name of what
-// is not implemented.
+// is not covered.
 func Load(path string) (*Tokenizer, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() { //nolint:gosec // the caller's file
 		path = filepath.Join(path, "tokenizer.json")

@@ -38,7 +38,7 @@ const (
 // the text, as in tokenizer.json.
 //
 // Errors: [ErrFormat]; [ErrUnsupported], with the name of the model or of the
-// rules that are not implemented.
+// rules that are not covered.
 func FromGGUF(v GGUF) (*Tokenizer, error) {
 	t, err := v.tokenizer()
 	if err != nil {
