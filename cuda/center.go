@@ -46,17 +46,29 @@ func (c *centering) blocks() int { return max(1, (c.x.Cols+centerCols-1)/centerC
 // device. A tile is 64 columns.
 func (b *backend) Center(ctx context.Context, dst, x []kernels.Matrix, stats []kernels.RowStats, o kernels.Options) error {
 	arguments := kernels.CheckCenter(b.where, dst, x, stats, o)
-	list := make([]centering, len(dst))
-	for i := range list {
+	var list []centering
+	for i := range dst {
 		if arguments != nil {
 			break
 		}
-		list[i] = centering{dst: dst[i], x: x[i]}
+		c := centering{dst: dst[i], x: x[i]}
 		if stats != nil {
-			list[i].stats = stats[i]
+			c.stats = stats[i]
 		}
+		if x[i].Empty() { // it may have any number of rows or columns
+			c.empty()
+			continue
+		}
+		list = append(list, c)
 	}
 	return b.call(ctx, kernels.OpCenter, o, arguments, func(r *run) error { return r.all(centerPieces(r.strip, list)) })
+}
+
+// empty fills the statistics of a matrix without elements.
+func (c *centering) empty() {
+	for _, s := range [][]float64{c.stats.Mean, c.stats.SquaredNorm, c.stats.ColumnSquares} {
+		clear(s)
+	}
 }
 
 // centerPieces groups matrices: up to so many bytes from the host.

@@ -39,6 +39,13 @@ func openFake(t testing.TB, o Options, tune tuning) *backend {
 	return b
 }
 
+// weak is what docs/cuda.md names as not yet within the contract's bounds.
+var weak = map[string]string{
+	"Center/outlier":  "the kernel adds differences to the first row in one chain a strip",
+	"Rotation/ratios": "the kernel's difference of norms cancels where one norm is far above the other",
+	"Rotation/range":  "the kernel does not scale tensors whose squares leave float64's range",
+}
+
 // TestConformance runs the contract's suite through the driver's calls, with the
 // threads of the kernels in shuffled order.
 func TestConformance(t *testing.T) {
@@ -47,6 +54,7 @@ func TestConformance(t *testing.T) {
 	t.Run("suite", func(t *testing.T) {
 		kerneltest.Short(t, kerneltest.Target{
 			Missing: Missing(),
+			Weak:    weak,
 			Open:    func(t testing.TB, _ int) kernels.Backend { return openFake(t, Options{}, small) },
 		})
 	})

@@ -201,7 +201,7 @@ func TestDeviceTwins(t *testing.T) {
 // TestDeviceConformance runs the contract's suite.
 func TestDeviceConformance(t *testing.T) {
 	device(t)
-	kerneltest.Short(t, kerneltest.Target{Missing: Missing(), Open: func(t testing.TB, _ int) kernels.Backend {
+	kerneltest.Short(t, kerneltest.Target{Missing: Missing(), Weak: weak, Open: func(t testing.TB, _ int) kernels.Backend {
 		b, err := Open(context.Background(), Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -41,8 +41,14 @@ func testRotation(s *suite, t *testing.T) {
 			s.rotation(t, w0, wt)
 		}
 	})
-	t.Run("ratios", func(t *testing.T) { s.rotationRatios(t) })
-	t.Run("range", func(t *testing.T) { s.rotationRange(t) })
+	t.Run("ratios", func(t *testing.T) {
+		s.weak(t, "Rotation/ratios")
+		s.rotationRatios(t)
+	})
+	t.Run("range", func(t *testing.T) {
+		s.weak(t, "Rotation/range")
+		s.rotationRange(t)
+	})
 	t.Run("ends", func(t *testing.T) { s.rotationEnds(t) })
 	t.Run("degenerate", func(t *testing.T) {
 		zero := newGuarded(t, kernels.Float32, 3, 4, 4, 0).fill(func() float64 { return 0 })
