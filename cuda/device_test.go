@@ -214,9 +214,6 @@ func TestDeviceConformance(t *testing.T) {
 func TestDeviceDeterminism(t *testing.T) {
 	b := device(t)
 	for i, w := range workloads(t) {
-		if w.name == "On a stream" {
-			continue // it takes its stream from the fake driver
-		}
 		t.Run(w.name, func(t *testing.T) {
 			var want []uint64
 			for n := range 100 {
